@@ -1,0 +1,1 @@
+//! What libmigrate's tests and benches need, and nothing that a user would.
