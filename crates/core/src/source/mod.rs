@@ -5,6 +5,7 @@
 //! them on blocking threads. Formats are recognised by content in [`open`].
 
 mod change_list;
+mod diagnose;
 
 use std::ops::Range;
 use std::path::PathBuf;

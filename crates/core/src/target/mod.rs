@@ -5,6 +5,8 @@
 //! attempt, and its error says whether another may help. All backends pass the same conformance suite
 //! (`tests/target_conformance.rs`).
 
+mod diagnose;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

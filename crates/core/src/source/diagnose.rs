@@ -1,0 +1,21 @@
+//! Codes, kinds and remedies of source errors.
+
+use super::{ChangeListError, SourceError};
+use crate::error::diagnose;
+
+diagnose!(SourceError {
+    Open: "source.open", Caller, "check the path and that this process may read it";
+    Empty: "source.empty", Caller, "name an image or device that has a size";
+    NotADisk: "source.not_a_disk", Caller, "name a regular file or a block device";
+    Read: "source.read", Fatal, "check the disk under the source; what was settled stays, and the next run goes on from there";
+    Short: "source.short", Fatal, "take a new snapshot and run the cycle again; the file must not change while it is read";
+    Damaged: "source.damaged", Fatal, "check the image with the tool that made it, or name its format if it was recognised wrongly";
+    Unsupported: "source.unsupported", Caller, "convert the image to raw or VHD first, or ask for the raw format if its bytes are the disk";
+    Custom: "source.custom", Fatal, "see the message of the caller's own source";
+});
+
+diagnose!(ChangeListError {
+    Overflow: "change_list.overflow", Caller, "check the units: offsets and lengths are bytes";
+    BeyondDisk: "change_list.beyond_disk", Caller, "ask the hypervisor for the list of this disk at its present size";
+    Json: "change_list.json", Caller, "write the list as {\"base\": …, \"end\": …, \"extents\": [{\"offset\": …, \"len\": …}]}";
+});
