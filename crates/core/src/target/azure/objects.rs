@@ -39,8 +39,8 @@ pub(super) async fn put(client: &StorageClient, name: &str, data: Bytes) -> Resu
     Ok(())
 }
 
-/// Get Blob by hand: the typed download always asks for a range, which an empty object does not have,
-/// and Azurite's answer to that cannot be parsed.
+/// Get Blob by hand: the typed download always asks for a range, and an empty object has none. (Azurite's
+/// answer to that cannot be parsed.)
 pub(super) async fn get(client: &StorageClient, name: &str, max_len: u64) -> Result<Option<Bytes>, TargetError> {
     let operation = Operation::GetObject;
     check_name(client, operation, name)?;
