@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::http::headers::VERSION;
 use azure_core::http::policies::Policy;
@@ -25,6 +26,7 @@ use super::endpoint::BlobEndpoint;
 use super::error::{ErrorMap, Operation};
 use super::options::AzureOptions;
 use super::shared_key::SharedKeyPolicy;
+use super::token::PromptCredential;
 use super::transport::{BlobTransport, TransferCounters};
 use crate::size::PageRange;
 use crate::target::{Metadata, SnapshotId, TargetError};
@@ -55,10 +57,11 @@ impl StorageClient {
     ) -> Result<Self, TargetError> {
         let errors = ErrorMap::new(&endpoint, &credential);
         let unusable = |problem: String| TargetError::Unusable { location: errors.location().to_owned(), problem };
+        let token_limit = options.base_timeout;
         let transport = BlobTransport::new(options, endpoint.is_loopback()).map_err(unusable)?;
         let counters = Arc::clone(transport.counters());
         let options = ClientOptions {
-            per_try_policies: signing_policy(credential).into_iter().collect(),
+            per_try_policies: signing_policy(credential, token_limit).into_iter().collect(),
             // The engine retries: it sees error codes, knows what is in doubt, and slows down.
             retry: RetryOptions::none(),
             transport: Some(Transport::new(Arc::new(transport))),
@@ -209,9 +212,12 @@ fn blob_options(options: &ClientOptions) -> BlobClientOptions {
     BlobClientOptions { client_options: options.clone(), ..BlobClientOptions::default() }
 }
 
-fn signing_policy(credential: Credential) -> Option<Arc<dyn Policy>> {
+fn signing_policy(credential: Credential, token_limit: Duration) -> Option<Arc<dyn Policy>> {
     match credential {
-        Credential::Token(token) => Some(Arc::new(BearerTokenAuthorizationPolicy::new(token, [TOKEN_SCOPE]))),
+        Credential::Token(credential) => {
+            let prompt = Arc::new(PromptCredential { credential, limit: token_limit });
+            Some(Arc::new(BearerTokenAuthorizationPolicy::new(prompt, [TOKEN_SCOPE])))
+        }
         Credential::AccountKey { account, key } => Some(Arc::new(SharedKeyPolicy::new(account, key.expose()))),
         Credential::SasUrl | Credential::Sas(_) => None,
     }

@@ -123,6 +123,9 @@ impl ErrorMap {
             ErrorKind::Connection | ErrorKind::Io => {
                 TargetError::Transient { operation: name, location, reason: message.words, retry_after: None }
             }
+            ErrorKind::Credential if out_of_reach(error) => {
+                TargetError::Transient { operation: name, location, reason: message.words, retry_after: None }
+            }
             ErrorKind::Credential => TargetError::Unauthenticated { operation: name, location, reason: message.words },
             ErrorKind::DataConversion => TargetError::BadAnswer { operation: name, location, problem: message.words },
             ErrorKind::Other => {
@@ -225,6 +228,17 @@ impl ErrorMap {
             _ => reason,
         }
     }
+}
+
+/// Whether a token did not come because its service was out of reach or busy.
+fn out_of_reach(error: &azure_core::Error) -> bool {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
+        .any(|cause| match cause.kind() {
+            ErrorKind::Connection | ErrorKind::Io => true,
+            ErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..=599),
+            _ => false,
+        })
 }
 
 /// A lease that is missing or not ours, to each operation what it means.

@@ -11,7 +11,7 @@
 //!   snapshots.rs, lease.rs, objects.rs, blob_list.rs
 //! client.rs         the typed clients over one pipeline; error.rs and service_message.rs turn what
 //!                   comes back into `TargetError`, without secrets
-//!   endpoint.rs     the blob's URL; credential.rs, shared_key.rs who asks; options.rs, transport.rs how
+//!   endpoint.rs     the blob's URL; credential.rs, shared_key.rs, token.rs who asks; options.rs, transport.rs how
 //! ```
 //!
 //! What is checked here rather than left to the service, because an emulator does not: that a put is at
@@ -55,6 +55,7 @@ mod page_ranges;
 mod service_message;
 mod shared_key;
 mod snapshots;
+mod token;
 mod transport;
 
 /// A replica in an Azure page blob, or in an emulator's.
@@ -105,6 +106,7 @@ impl PageTarget for AzurePageBlob {
         }
     }
 
+    /// A container that does not exist is an error: nothing can be created in it.
     async fn state(&self) -> Result<Option<TargetState>, TargetError> {
         page_blob::state(&self.client, &self.length).await
     }

@@ -17,7 +17,7 @@ pub struct AzureOptions {
     pub max_in_flight: usize,
     /// The longest wait for a TCP and TLS connection.
     pub connect_timeout: Duration,
-    /// The time a request may take apart from moving its bytes. The deadline of a request is this plus
+    /// The time a request may take apart from moving its bytes, and a token to come. The deadline of a request is this plus
     /// its bytes at [`AzureOptions::minimum_bytes_per_second`], first for the body that is sent, then
     /// again for the answer.
     pub base_timeout: Duration,

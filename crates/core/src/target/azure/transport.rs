@@ -209,14 +209,17 @@ fn too_slow(what: &str) -> Error {
 
 /// The error as text, so that nothing down its chain can print a URL.
 fn network_error(error: reqwest::Error) -> Error {
-    let kind = if error.is_connect() {
-        ErrorKind::Connection
-    } else if error.is_builder() {
+    let (connecting, building) = (error.is_connect(), error.is_builder());
+    let text = plain_text(error);
+    // A certificate that is not trusted now will not be at the next attempt.
+    let kind = if building || text.contains("invalid peer certificate") {
         ErrorKind::Other
+    } else if connecting {
+        ErrorKind::Connection
     } else {
         ErrorKind::Io
     };
-    Error::with_message(kind, plain_text(error))
+    Error::with_message(kind, text)
 }
 
 fn plain_text(error: reqwest::Error) -> String {
