@@ -43,7 +43,7 @@ async fn owned(container: &Container, blob: &str) -> (AzurePageBlob, Fence) {
 
 /// Every method but `resize` once, in the order of a replica's life.
 async fn lives_a_whole_life(target: AzurePageBlob) {
-    let pairs = metadata(&[("id_1", "a"), ("id_x", "b"), ("ida", "c")]);
+    let pairs = metadata(&[("id1", "a"), ("id_x", "b"), ("ida", "c")]);
     assert!(target.state().await.unwrap().is_none());
     target.create(4 * MIB, &pairs).await.unwrap();
     let fence = Fence { lease: LeaseId::random(), sequence: 3 };

@@ -67,6 +67,6 @@ pub enum Proxy {
     None,
     /// Whatever `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
     Environment,
-    /// This one; the URL may carry a user and a password.
+    /// This one (http or https); the URL may carry a user and a password.
     Url(Secret<Url>),
 }

@@ -89,6 +89,10 @@ impl BlobTransport {
         match options.proxy {
             Proxy::Environment if !loopback => {}
             Proxy::Url(url) if !loopback => {
+                // Another scheme would be passed over without a word, and the bytes would go direct.
+                if !matches!(url.expose().scheme(), "http" | "https") {
+                    return Err("the proxy's URL must start with http:// or https://".to_owned());
+                }
                 let proxy = reqwest::Proxy::all(url.expose().as_str())
                     .map_err(|error| format!("the proxy's URL cannot be used: {}", plain_text(error)))?;
                 builder = builder.proxy(proxy);
@@ -246,4 +250,39 @@ fn wire_headers(headers: &reqwest::header::HeaderMap) -> Headers {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_holds_no_url() {
+        let transport = BlobTransport::new(AzureOptions::default(), true).unwrap();
+        let url = "http://127.0.0.1:1/acct/disks/web01.vhd?sig=canary".parse().unwrap();
+
+        let error = transport.execute_request(&Request::new(url, azure_core::http::Method::Get)).await.unwrap_err();
+
+        assert_eq!(error.kind(), &ErrorKind::Connection);
+        assert!(!format!("{error} {error:?} {:?}", error.source()).contains("canary"), "{error:?}");
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused_without_a_secret() {
+        let refused = |options| BlobTransport::new(options, false).unwrap_err();
+        let no_pem = AzureOptions { extra_certificates_pem: Some(b"canary".to_vec()), ..AzureOptions::default() };
+        let url = "socks5://user:canary@proxy.example".parse().unwrap();
+        let no_proxy = AzureOptions { proxy: Proxy::Url(crate::secret::Secret::new(url)), ..AzureOptions::default() };
+
+        assert_eq!(refused(no_pem), "the extra certificates hold no PEM certificate");
+        assert_eq!(refused(no_proxy), "the proxy's URL must start with http:// or https://");
+    }
+
+    #[test]
+    fn time_grows_with_bytes() {
+        let pace = Pace { base: Duration::from_secs(30), minimum_bytes_per_second: 64 << 10 };
+
+        assert_eq!(pace.time_for(0), Duration::from_secs(30));
+        assert_eq!(pace.time_for(4 * MIB), Duration::from_secs(94));
+    }
 }
