@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::size::PageRange;
 
+pub mod azure;
+
 /// Short text pairs kept on the target and on its snapshots. Keys are lower-case ASCII letters, digits
 /// and `_`, starting with a letter; values are printable ASCII.
 pub type Metadata = BTreeMap<String, String>;

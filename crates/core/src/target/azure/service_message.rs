@@ -1,0 +1,310 @@
+//! What the service said about a failure, made fit to be shown.
+//!
+//! The body of a refusal may repeat what was asked: a signature, a string to sign, a URL. So only its
+//! short message is taken, one detail that is known to be harmless, and both pass through
+//! [`Redactor::clean`], which removes the secrets that this target holds and whatever looks like one.
+//!
+//! Source: Microsoft Learn, "Status and error codes" (XML with `Code` and `Message`; `x-ms-error-code`).
+
+use std::time::Duration;
+
+use azure_core::error::ErrorKind;
+use azure_core::http::RawResponse;
+use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
+use jiff::Timestamp;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use crate::secret::Secret;
+
+/// How much of a refusal's body is looked at.
+const MAX_BODY: usize = 16 << 10;
+
+/// How much of the service's words is shown.
+const MAX_WORDS: usize = 400;
+
+/// The longest wait that a service may ask for; longer ones count as this.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// What a refusal said.
+#[derive(Debug)]
+pub(super) struct ServiceMessage {
+    /// `x-ms-error-code`, or empty.
+    pub(super) code: String,
+    /// In the service's words, with the id by which Azure's support finds the request.
+    pub(super) words: String,
+    /// When to come back.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl ServiceMessage {
+    /// Of an error with a status.
+    pub(super) fn read(error: &azure_core::Error, redactor: &Redactor) -> Self {
+        let ErrorKind::HttpResponse { error_code, raw_response, .. } = error.kind() else {
+            return Self { code: String::new(), words: redactor.clean(&error.to_string()), retry_after: None };
+        };
+        let Some(response) = raw_response else {
+            let code = error_code.as_deref().map(|code| redactor.clean(code)).unwrap_or_default();
+            return Self { words: code.clone(), code, retry_after: None };
+        };
+        let body = Body::read(response);
+        let header = |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name));
+        let code = header("x-ms-error-code").map_or_else(|| body.code.clone(), str::to_owned);
+        let code = redactor.clean(&code);
+        let mut words = redactor.clean(&body.words());
+        if words.is_empty() {
+            words = if code.is_empty() { format!("status {}", u16::from(response.status())) } else { code.clone() };
+        }
+        if let Some(id) = header("x-ms-request-id") {
+            words = format!("{words}, request {}", redactor.clean(id));
+        }
+        Self { code, words, retry_after: retry_after(response.headers(), Timestamp::now()) }
+    }
+}
+
+/// The parts of a refusal's XML that are read.
+#[derive(Default)]
+struct Body {
+    code: String,
+    message: String,
+    detail: String,
+}
+
+impl Body {
+    fn read(response: &RawResponse) -> Self {
+        let bytes: &[u8] = response.body();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BODY)]);
+        let mut body = Self::default();
+        let mut element = Vec::new();
+        let mut reader = Reader::from_str(&text);
+        // What cannot be read (another format, cut off) leaves the fields as they are by then.
+        loop {
+            match reader.read_event() {
+                Ok(Event::Start(start)) => element = start.local_name().as_ref().to_vec(),
+                Ok(Event::End(_)) => element.clear(),
+                Ok(Event::Text(words)) => {
+                    let field = match element.as_slice() {
+                        b"Code" => &mut body.code,
+                        b"Message" => &mut body.message,
+                        b"AuthenticationErrorDetail" => &mut body.detail,
+                        _ => continue,
+                    };
+                    field.push_str(&String::from_utf8_lossy(&words));
+                }
+                Ok(Event::Eof) | Err(_) => return body,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The message's first line (the rest repeats ids), and the detail if it speaks of times only:
+    /// others repeat the signature or the string that was signed.
+    fn words(&self) -> String {
+        let message = self.message.lines().next().unwrap_or_default().trim();
+        let detail = self.detail.lines().next().unwrap_or_default().trim();
+        if detail.contains("time frame") || detail.contains("expired") {
+            format!("{message} {detail}").trim().to_owned()
+        } else {
+            message.to_owned()
+        }
+    }
+}
+
+/// `x-ms-retry-after-ms`, `retry-after-ms`, or `Retry-After` in seconds or as a date.
+fn retry_after(headers: &Headers, now: Timestamp) -> Option<Duration> {
+    let number = |name: &HeaderName| headers.get_optional_str(name)?.trim().parse::<u64>().ok();
+    let milliseconds = || {
+        let found = number(&X_MS_RETRY_AFTER_MS).or_else(|| number(&RETRY_AFTER_MS));
+        found.map(Duration::from_millis)
+    };
+    let date = || {
+        let date = jiff::fmt::rfc2822::parse(headers.get_optional_str(&RETRY_AFTER)?.trim()).ok()?;
+        Some(Duration::try_from(date.timestamp().duration_since(now)).unwrap_or(Duration::ZERO))
+    };
+    let asked = milliseconds().or_else(|| number(&RETRY_AFTER).map(Duration::from_secs)).or_else(date)?;
+    Some(asked.min(MAX_RETRY_AFTER))
+}
+
+/// Removes secrets from words that come from outside.
+pub(super) struct Redactor {
+    secrets: Vec<Secret<String>>,
+}
+
+/// What stands before a secret, in lower case; what follows it, up to a delimiter, is removed.
+const MARKERS: [&str; 10] = [
+    "sig=",
+    "sig%3d",
+    "signature=",
+    "accountkey=",
+    "sharedkey ",
+    "bearer ",
+    "client_secret=",
+    "password=",
+    "access_token=",
+    "token\":\"",
+];
+
+impl Redactor {
+    /// Secrets shorter than eight characters are left to the markers: they would match words.
+    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut secrets: Vec<String> = secrets.into_iter().filter(|secret| secret.len() >= 8).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self { secrets: secrets.into_iter().map(Secret::new).collect() }
+    }
+
+    /// `text` on one line, without secrets, cut to a length that a log line bears.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let mut clean = text.split(|c: char| c.is_whitespace() || c.is_control()).fold(
+            String::with_capacity(text.len()),
+            |mut line, word| {
+                if !word.is_empty() {
+                    if !line.is_empty() {
+                        line.push(' ');
+                    }
+                    line.push_str(word);
+                }
+                line
+            },
+        );
+        for secret in &self.secrets {
+            clean = clean.replace(secret.expose().as_str(), "***");
+        }
+        for marker in MARKERS {
+            clean = mask_after(&clean, marker);
+        }
+        clean = mask_tokens(&clean);
+        if let Some((end, _)) = clean.char_indices().nth(MAX_WORDS) {
+            clean.truncate(end);
+            clean.push('…');
+        }
+        clean
+    }
+}
+
+fn ends_secret(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '&' | ';' | ',' | '"' | '\'' | '<' | '>' | ')' | ']' | '}')
+}
+
+fn mask_after(text: &str, marker: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut masked = String::with_capacity(text.len());
+    let mut from = 0;
+    while let Some(found) = lower[from..].find(marker) {
+        let secret = from + found + marker.len();
+        let end = text[secret..].find(ends_secret).map_or(text.len(), |len| secret + len);
+        masked.push_str(&text[from..secret]);
+        masked.push_str("***");
+        from = end;
+    }
+    masked.push_str(&text[from..]);
+    masked
+}
+
+/// JSON web tokens start with the Base64 of `{"`.
+fn mask_tokens(text: &str) -> String {
+    let is_token = |word: &str| word.len() > 20 && word.trim_start_matches(['"', '\'', '(']).starts_with("eyJ");
+    text.split(' ').map(|word| if is_token(word) { "***" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use azure_core::http::StatusCode;
+    use proptest::prelude::*;
+
+    fn refusal(headers: &[(&'static str, &'static str)], body: &str) -> azure_core::Error {
+        let mut all = Headers::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        let response = RawResponse::from_bytes(StatusCode::Forbidden, all, body.as_bytes().to_vec());
+        let kind = ErrorKind::HttpResponse {
+            status: StatusCode::Forbidden,
+            error_code: None,
+            raw_response: Some(Box::new(response)),
+        };
+        azure_core::Error::with_message(kind, body.to_owned())
+    }
+
+    fn nothing_to_hide() -> Redactor {
+        Redactor::new([])
+    }
+
+    #[test]
+    fn the_first_line_of_the_message_is_shown_with_the_request_id() {
+        let body = "\u{feff}<?xml version=\"1.0\"?><Error><Code>BlobNotFound</Code>\
+            <Message>The specified blob does not exist.\nRequestId:7\nTime:now</Message></Error>";
+        let message = ServiceMessage::read(&refusal(&[("x-ms-request-id", "r7")], body), &nothing_to_hide());
+        assert_eq!(message.code, "BlobNotFound");
+        assert_eq!(message.words, "The specified blob does not exist., request r7");
+    }
+
+    #[test]
+    fn a_detail_is_shown_only_if_it_speaks_of_times() {
+        let with = |detail: &str| {
+            let body = format!(
+                "<Error><Code>AuthenticationFailed</Code><Message>No.</Message>\
+                 <AuthenticationErrorDetail>{detail}</AuthenticationErrorDetail></Error>"
+            );
+            ServiceMessage::read(&refusal(&[], &body), &nothing_to_hide()).words
+        };
+        assert_eq!(
+            with("Signature not valid in the specified time frame: Expiry [x]"),
+            "No. Signature not valid in the specified time frame: Expiry [x]"
+        );
+        assert_eq!(with("The MAC signature found in the HTTP request 'canary' is not the same"), "No.");
+    }
+
+    #[test]
+    fn the_header_names_the_code_and_a_bodiless_refusal_still_says_something() {
+        let message = ServiceMessage::read(&refusal(&[("x-ms-error-code", "ServerBusy")], ""), &nothing_to_hide());
+        assert_eq!((message.code.as_str(), message.words.as_str()), ("ServerBusy", "ServerBusy"));
+        assert_eq!(ServiceMessage::read(&refusal(&[], ""), &nothing_to_hide()).words, "status 403");
+    }
+
+    #[test]
+    fn secrets_are_removed_by_value_and_by_form() {
+        let redactor = Redactor::new(["canary/value=".to_owned()]);
+        let text = "GET https://a/b?sv=1&sig=abc%3D&se=2 and canary/value= in\n AccountKey=xyz; Bearer eyJ0 \
+            token eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.x.y end";
+        assert_eq!(
+            redactor.clean(text),
+            "GET https://a/b?sv=1&sig=***&se=2 and *** in AccountKey=***; Bearer *** token *** end"
+        );
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(nothing_to_hide().clean(&"ü".repeat(1000)).chars().count(), MAX_WORDS + 1);
+    }
+
+    #[test]
+    fn the_time_to_come_back_is_read_in_every_form() {
+        let now: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+        let asked = |name: &'static str, value: &'static str| {
+            let mut headers = Headers::new();
+            headers.insert(name, value);
+            retry_after(&headers, now)
+        };
+        assert_eq!(asked("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("x-ms-retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(asked("retry-after", "Mon, 23 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(asked("retry-after", "Mon, 23 Nov 2026 09:00:30 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("retry-after", "18446744073709551615"), Some(MAX_RETRY_AFTER));
+        assert_eq!(asked("retry-after", "soon"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_redactor(text in "\\PC*", secret in "[a-z/+=]{8,20}") {
+            let redactor = Redactor::new([secret.clone()]);
+            let clean = redactor.clean(&format!("{text}{secret}{text}"));
+            prop_assert!(!clean.contains(&secret));
+        }
+
+        #[test]
+        fn no_body_breaks_the_reader(body in "\\PC*|<Error>\\PC*|(<[A-Za-z/&;]{0,5}>){0,20}") {
+            ServiceMessage::read(&refusal(&[], &body), &nothing_to_hide());
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The HTTP transport under the storage client.
+//!
+//! The client library's own transport is replaced for five reasons, each seen in a test of ours:
+//!
+//! - Its errors carry the whole URL, and so a SAS signature. Here every error is text, without a URL.
+//! - Its read timeout also runs while a body is being sent, so that a slow uplink could never finish
+//!   4 MiB. Here a request's deadline grows with its bytes ([`Pace`]).
+//! - It decompresses answers when another crate of the same program turns that on. Here never: lengths
+//!   are lengths on the wire.
+//! - It takes proxies from the environment unasked.
+//! - An answer of any length is buffered. Here at most [`MAX_ANSWER_BYTES`].
+//!
+//! One request is one attempt: retries and redirects are off.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::error::{Error, ErrorKind};
+use azure_core::http::headers::Headers;
+use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::options::{AzureOptions, Proxy};
+use crate::size::MIB;
+
+/// The longest answer that is read. The longest that is asked for is one 4 MiB piece of a blob; a page
+/// list or a blob list of 5,000 entries stays well below this too.
+const MAX_ANSWER_BYTES: u64 = 64 * MIB;
+
+/// How long an unused connection is kept: shorter than the four minutes after which Azure's load
+/// balancers drop an idle one without a word.
+const IDLE_CONNECTION: Duration = Duration::from_secs(90);
+
+/// Bytes and requests that one target has moved.
+#[derive(Debug, Default)]
+pub struct TransferCounters {
+    requests: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl TransferCounters {
+    /// Requests that were answered, whatever the answer.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the bodies of those requests.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the answers' bodies, as far as they were read.
+    pub fn bytes_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// The transport of one target: one pool of HTTP/1.1 connections.
+pub(super) struct BlobTransport {
+    client: reqwest::Client,
+    pace: Pace,
+    counters: Arc<TransferCounters>,
+}
+
+impl BlobTransport {
+    /// `loopback` says that the service is on this machine, where no proxy may stand in between: plain
+    /// http is allowed there, and must not leave it. The error is fit to be shown.
+    pub(super) fn new(options: AzureOptions, loopback: bool) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_max_idle_per_host(options.max_in_flight.max(1))
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
+            .no_zstd();
+        match options.proxy {
+            Proxy::Environment if !loopback => {}
+            Proxy::Url(url) if !loopback => {
+                // Another scheme would be passed over without a word, and the bytes would go direct.
+                if !matches!(url.expose().scheme(), "http" | "https") {
+                    return Err("the proxy's URL must start with http:// or https://".to_owned());
+                }
+                let proxy = reqwest::Proxy::all(url.expose().as_str())
+                    .map_err(|error| format!("the proxy's URL cannot be used: {}", plain_text(error)))?;
+                builder = builder.proxy(proxy);
+            }
+            _ => builder = builder.no_proxy(),
+        }
+        if let Some(pem) = options.extra_certificates_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|error| format!("the extra certificates cannot be read: {}", plain_text(error)))?;
+            if certificates.is_empty() {
+                return Err("the extra certificates hold no PEM certificate".to_owned());
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(resolver) = options.resolver {
+            builder = builder.dns_resolver(resolver);
+        }
+        let client = builder.build().map_err(|error| format!("no HTTP client can be made: {}", plain_text(error)))?;
+        let pace =
+            Pace { base: options.base_timeout, minimum_bytes_per_second: options.minimum_bytes_per_second.max(1) };
+        Ok(Self { client, pace, counters: Arc::default() })
+    }
+
+    pub(super) fn counters(&self) -> &Arc<TransferCounters> {
+        &self.counters
+    }
+}
+
+impl fmt::Debug for BlobTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobTransport")
+            .field("pace", &self.pace)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HttpClient for BlobTransport {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let Body::Bytes(body) = request.body() else {
+            return Err(Error::with_message(ErrorKind::Other, "request bodies are buffers here, not streams"));
+        };
+        let body_len = body.len() as u64;
+        let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
+            .map_err(|_| Error::with_message(ErrorKind::Other, "the request has no known method"))?;
+        let mut outgoing = self.client.request(method, request.url().clone());
+        for (name, value) in request.headers().iter() {
+            outgoing = outgoing.header(name.as_str(), value.as_str());
+        }
+        let deadline = self.pace.time_for(body_len);
+        let answer = tokio::time::timeout(deadline, outgoing.body(body.clone()).send())
+            .await
+            .map_err(|_| too_slow(&format!("no answer within {deadline:?} to a request of {body_len} bytes")))?
+            .map_err(network_error)?;
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.counters.sent.fetch_add(body_len, Ordering::Relaxed);
+
+        let status = answer.status().as_u16().into();
+        let headers = wire_headers(answer.headers());
+        let incoming = Incoming {
+            answer,
+            pace: self.pace,
+            counters: Arc::clone(&self.counters),
+            started: Instant::now(),
+            received: 0,
+        };
+        let body = futures::stream::try_unfold(incoming, Incoming::next_chunk);
+        Ok(AsyncRawResponse::new(status, headers, Box::pin(body)))
+    }
+}
+
+/// The body of an answer on its way in.
+struct Incoming {
+    answer: reqwest::Response,
+    pace: Pace,
+    counters: Arc<TransferCounters>,
+    started: Instant,
+    received: u64,
+}
+
+impl Incoming {
+    async fn next_chunk(mut self) -> azure_core::Result<Option<(Bytes, Self)>> {
+        let deadline = self.started + self.pace.time_for(self.received);
+        let chunk = tokio::time::timeout_at(deadline, self.answer.chunk())
+            .await
+            .map_err(|_| too_slow(&format!("the answer stopped after {} bytes", self.received)))?
+            .map_err(network_error)?;
+        let Some(chunk) = chunk else { return Ok(None) };
+        self.received += chunk.len() as u64;
+        self.counters.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        if self.received > MAX_ANSWER_BYTES {
+            return Err(Error::with_message(
+                ErrorKind::DataConversion,
+                format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"),
+            ));
+        }
+        Ok(Some((chunk, self)))
+    }
+}
+
+/// How much time bytes get.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    base: Duration,
+    minimum_bytes_per_second: u64,
+}
+
+impl Pace {
+    fn time_for(self, bytes: u64) -> Duration {
+        self.base + Duration::from_secs(bytes.div_ceil(self.minimum_bytes_per_second))
+    }
+}
+
+fn too_slow(what: &str) -> Error {
+    Error::with_message(ErrorKind::Io, what.to_owned())
+}
+
+/// The error as text, so that nothing down its chain can print a URL.
+fn network_error(error: reqwest::Error) -> Error {
+    let (connecting, building) = (error.is_connect(), error.is_builder());
+    let text = plain_text(error);
+    // A certificate that is not trusted now will not be at the next attempt.
+    let kind = if building || text.contains("invalid peer certificate") {
+        ErrorKind::Other
+    } else if connecting {
+        ErrorKind::Connection
+    } else {
+        ErrorKind::Io
+    };
+    Error::with_message(kind, text)
+}
+
+fn plain_text(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Header values that are no text are left out: none that is read here may hold any.
+fn wire_headers(headers: &reqwest::header::HeaderMap) -> Headers {
+    let mut kept = Headers::new();
+    for (name, value) in headers {
+        if let Ok(value) = value.to_str() {
+            kept.insert(name.as_str().to_owned(), value.to_owned());
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_holds_no_url() {
+        let transport = BlobTransport::new(AzureOptions::default(), true).unwrap();
+        let url = "http://127.0.0.1:1/acct/disks/web01.vhd?sig=canary".parse().unwrap();
+
+        let error = transport.execute_request(&Request::new(url, azure_core::http::Method::Get)).await.unwrap_err();
+
+        assert_eq!(error.kind(), &ErrorKind::Connection);
+        assert!(!format!("{error} {error:?} {:?}", error.source()).contains("canary"), "{error:?}");
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused_without_a_secret() {
+        let refused = |options| BlobTransport::new(options, false).unwrap_err();
+        let no_pem = AzureOptions { extra_certificates_pem: Some(b"canary".to_vec()), ..AzureOptions::default() };
+        let url = "socks5://user:canary@proxy.example".parse().unwrap();
+        let no_proxy = AzureOptions { proxy: Proxy::Url(crate::secret::Secret::new(url)), ..AzureOptions::default() };
+
+        assert_eq!(refused(no_pem), "the extra certificates hold no PEM certificate");
+        assert_eq!(refused(no_proxy), "the proxy's URL must start with http:// or https://");
+    }
+
+    #[test]
+    fn time_grows_with_bytes() {
+        let pace = Pace { base: Duration::from_secs(30), minimum_bytes_per_second: 64 << 10 };
+
+        assert_eq!(pace.time_for(0), Duration::from_secs(30));
+        assert_eq!(pace.time_for(4 * MIB), Duration::from_secs(94));
+    }
+}

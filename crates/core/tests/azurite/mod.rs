@@ -1,0 +1,112 @@
+//! A container in a real emulator (Azurite), and the ways into it.
+//!
+//! `LIBMIGRATE_AZURITE` names the emulator's blob endpoint, such as
+//! `http://127.0.0.1:10000/devstoreaccount1`.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, Mac};
+use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The emulators' account and its public key.
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
+/// See [`ACCOUNT`].
+pub(crate) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// When the signatures that work end.
+pub(crate) const FAR_FUTURE: &str = "2099-01-01T00:00:00Z";
+
+/// A container of one test's own.
+pub(crate) struct Container {
+    /// The emulator's blob endpoint.
+    pub(crate) endpoint: String,
+    /// The container's name.
+    pub(crate) name: String,
+}
+
+impl Container {
+    /// `None`, and a line that says so, when no emulator is named.
+    pub(crate) async fn make() -> Option<Self> {
+        let Ok(endpoint) = std::env::var("LIBMIGRATE_AZURITE") else {
+            println!("skipped: LIBMIGRATE_AZURITE names no Azurite blob endpoint");
+            return None;
+        };
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let name = format!("t{}", uuid::Uuid::new_v4().simple());
+        let url = format!("{endpoint}/{name}?restype=container&{}", account_signature(FAR_FUTURE));
+        let created = reqwest::Client::new().put(url).header("content-length", 0).send().await.unwrap();
+        assert_eq!(created.status().as_u16(), 201);
+        Some(Self { endpoint, name })
+    }
+
+    /// The URL of a blob in it.
+    pub(crate) fn url(&self, blob: &str) -> String {
+        format!("{}/{}/{blob}", self.endpoint, self.name)
+    }
+
+    /// A blob in it as a target, with the account's key.
+    pub(crate) fn target(&self, blob: &str) -> AzurePageBlob {
+        AzurePageBlob::new(&self.url(blob), account_key(), AzureOptions::default()).unwrap()
+    }
+
+    /// A signature over this container (Microsoft Learn, "Create a service SAS") for `permissions`.
+    pub(crate) fn signature(&self, permissions: &str) -> String {
+        let text =
+            format!("{permissions}\n\n{FAR_FUTURE}\n/blob/{ACCOUNT}/{}\n\n\n\n2024-08-04\nc\n\n\n\n\n\n\n", self.name);
+        format!("sv=2024-08-04&sr=c&sp={permissions}&se={FAR_FUTURE}&sig={}", signed(&text))
+    }
+}
+
+/// The account's key as a credential.
+pub(crate) fn account_key() -> Credential {
+    Credential::account_key(ACCOUNT, KEY).unwrap()
+}
+
+/// A signature over the whole account (Microsoft Learn, "Create an account SAS").
+pub(crate) fn account_signature(expiry: &str) -> String {
+    let text = format!("{ACCOUNT}\nrwdlacup\nb\nsco\n\n{expiry}\n\n\n2024-08-04\n\n");
+    format!("sv=2024-08-04&ss=b&srt=sco&sp=rwdlacup&se={expiry}&sig={}", signed(&text))
+}
+
+fn signed(text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64_STANDARD.decode(KEY).unwrap()).unwrap();
+    mac.update(text.as_bytes());
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    url::form_urlencoded::byte_serialize(signature.as_bytes()).collect()
+}
+
+/// A relay on this machine that turns every `intact` on its way to the service into `damage`; answers
+/// with the URL by which the service is reached through it.
+pub(crate) async fn through_a_damaging_relay(url: &str) -> String {
+    let mut url: url::Url = url.parse().unwrap();
+    let service = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    url.set_port(Some(relay.local_addr().unwrap().port())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = relay.accept().await {
+            let service = TcpStream::connect(service.clone()).await.unwrap();
+            tokio::spawn(relay_with_damage(client, service));
+        }
+    });
+    url.into()
+}
+
+async fn relay_with_damage(client: TcpStream, service: TcpStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_service, mut to_service) = service.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut from_service, &mut to_client).await });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(len @ 1..) = from_client.read(&mut buffer).await {
+        for at in 0..len.saturating_sub(5) {
+            if &buffer[at..at + 6] == b"intact" {
+                buffer[at..at + 6].copy_from_slice(b"damage");
+            }
+        }
+        if to_service.write_all(&buffer[..len]).await.is_err() {
+            return;
+        }
+    }
+}
