@@ -11,6 +11,10 @@
 //! - Where the file system cannot tell what is cached, nothing is dropped: a page too many ages out by
 //!   itself, a page too few makes somebody wait.
 //!
+//! Measured (512 MiB, ext4, Linux 6.18, four readers of 1 MiB): nothing for what is cached (both ways about
+//! 20 GB/s), 1.5 GB/s instead of 1.9 to 3.3 GB/s for what is not, and not a page left behind where plain
+//! reads leave all of them. A lone reader pays more for the missing read-ahead, so keep several at work.
+//!
 //! Rejected: `O_DIRECT` (bypasses pages that are there, and binds every buffer and length to the device's
 //! sectors), `mincore` (needs a mapping, and a mapping of a file that is cut kills the process),
 //! `RWF_DONTCACHE` (exactly this in one flag, but only from Linux 6.14 on).

@@ -103,6 +103,39 @@ fn reading_leaves_the_file_as_it_was() {
     assert!(before == (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap()));
 }
 
+/// How many bytes of the file are in the page cache.
+fn cached_bytes(path: &Path) -> Option<u64> {
+    let output =
+        Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(path).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+/// A file of 32 MiB of which only the first half is in the page cache; `None` where that cannot be had.
+fn half_cached_file(folder: &TempDir) -> Option<PathBuf> {
+    let path = folder.path().join("disk.raw");
+    fs::write(&path, vec![7; 32 * MIB as usize]).unwrap();
+    let file = File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
+    file.read_exact_at(&mut vec![0; 16 * MIB as usize], 0).unwrap();
+    (cached_bytes(&path)? == 16 * MIB).then_some(path)
+}
+
+#[test]
+fn reading_leaves_the_page_cache_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let Some(path) = half_cached_file(&folder) else {
+        println!("SKIPPED: what the page cache holds cannot be told or chosen here");
+        return;
+    };
+
+    assert_keeps_contract(&RawSource::open(&path).unwrap());
+
+    let cached = cached_bytes(&path).unwrap();
+    assert!((8 * MIB..=18 * MIB).contains(&cached), "{cached} bytes cached instead of {}", 16 * MIB);
+}
+
 #[test]
 fn a_file_that_cannot_be_written_is_read() {
     let folder = TempDir::new().unwrap();
