@@ -10,3 +10,4 @@ pub mod secret;
 pub mod size;
 pub mod source;
 pub mod target;
+mod vhd_footer;

@@ -6,11 +6,19 @@
 
 mod change_list;
 mod diagnose;
+mod foreign;
+mod memory;
+mod page_cache;
+pub mod raw;
+pub mod vhd;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use change_list::{ChangeId, ChangeList, ChangeListError};
+pub use raw::RawSource;
+pub use vhd::VhdSource;
 
 use crate::extent::Extent;
 
@@ -104,6 +112,43 @@ pub enum Format {
     Raw,
     /// Fixed or dynamic VHD.
     Vhd,
+}
+
+/// Opens the image file or block device at `path` read-only.
+///
+/// With [`Format::Detect`], the content decides, and the content is the guest's: whoever can write the
+/// disk's first or last sector can make it look like a VHD. That costs nobody but them, since no reader
+/// here opens a second file; still, name the format where it is known.
+///
+/// An image in a format that is not read here fails with [`SourceError::Unsupported`] rather than be
+/// replicated as if it were a disk; [`Format::Raw`] forces that.
+///
+/// ```
+/// use libmigrate::source::{self, Format};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = tempfile::NamedTempFile::new()?;
+/// # image.as_file().set_len(3 << 20)?;
+/// let disk = source::open(image.path(), Format::Detect)?;
+/// assert_eq!(disk.size_bytes(), 3 << 20);
+/// # Ok(())
+/// # }
+/// ```
+pub fn open(path: impl AsRef<Path>, format: Format) -> Result<Arc<dyn DiskSource>, SourceError> {
+    let file = RawSource::open(path)?;
+    let is_vhd = match format {
+        Format::Raw => false,
+        Format::Vhd => true,
+        Format::Detect => vhd::probe(&file)?,
+    };
+    if is_vhd {
+        let path = file.path().to_path_buf();
+        return Ok(Arc::new(VhdSource::new(file, path)?));
+    }
+    if format == Format::Detect {
+        foreign::refuse(&file)?;
+    }
+    Ok(Arc::new(file))
 }
 
 /// What can go wrong with a source.

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::size::PageRange;
+pub use crate::vhd_footer::FOOTER_BYTES;
+#[expect(unused_imports, reason = "for the engine, which writes the footer when it seals")]
+pub(crate) use crate::vhd_footer::{fixed_footer, read_fixed_footer};
 
 pub mod azure;
 

@@ -1,0 +1,30 @@
+//! Image formats that are recognised in order to be refused: copied as they are, they would make a
+//! replica that no machine starts from.
+
+use super::{DiskSource, RawSource, SourceError};
+
+/// Name, offset and bytes of each format's mark.
+///
+/// Sources: Microsoft, MS-VHDX, 2.2.1; QEMU, `docs/interop/qcow2.rst`, `block/vmdk.c` and `block/vdi.c`.
+const MARKS: [(&str, usize, &[u8]); 7] = [
+    ("VHDX", 0, b"vhdxfile"),
+    ("qcow2", 0, b"QFI\xfb"),
+    ("VMDK (sparse)", 0, b"KDMV"),
+    ("VMDK (ESX copy-on-write)", 0, b"COWD"),
+    ("VMDK (space-efficient sparse)", 0, &0x0000_0000_cafe_babe_u64.to_le_bytes()),
+    ("VMDK (a text that names the extents)", 0, b"# Disk DescriptorFile"),
+    ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes()),
+];
+
+/// Fails with [`SourceError::Unsupported`] when `file` starts with a mark.
+pub(super) fn refuse(file: &RawSource) -> Result<(), SourceError> {
+    let mut head = vec![0; file.size_bytes().min(512) as usize];
+    file.read_at(0, &mut head)?;
+    let mark = MARKS.iter().find(|(_, at, mark)| head.get(*at..).is_some_and(|rest| rest.starts_with(mark)));
+    mark.map_or(Ok(()), |(name, ..)| {
+        Err(SourceError::Unsupported {
+            path: file.path().to_path_buf(),
+            feature: format!("the format {name} (convert it, or replicate its bytes as they are with Format::Raw)"),
+        })
+    })
+}
