@@ -75,6 +75,22 @@ impl Counts {
             clears: self.clears + other.clears,
         }
     }
+
+    /// The counts of this without `other`, which is a part of it.
+    #[must_use]
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        Self {
+            read: self.read - other.read,
+            hole: self.hole - other.hole,
+            unlisted: self.unlisted - other.unlisted,
+            sent: self.sent - other.sent,
+            cleared: self.cleared - other.cleared,
+            skipped: self.skipped - other.skipped,
+            hole_cleared: self.hole_cleared - other.hole_cleared,
+            puts: self.puts - other.puts,
+            clears: self.clears - other.clears,
+        }
+    }
 }
 
 /// Something that happened to a replica.

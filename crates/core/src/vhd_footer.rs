@@ -100,7 +100,6 @@ fn virtual_bytes(page: &FooterPage) -> u64 {
 ///
 /// Creator `win ` with the geometry of the specification, as Hyper-V writes it: every reader then takes
 /// "current size" for the size. Under creator `qemu`, QEMU would take the geometry, and cut the disk.
-#[cfg_attr(not(test), expect(dead_code, reason = "written when the engine seals"))]
 pub(crate) fn fixed_footer(virtual_bytes: u64, disk_id: Uuid, created: Timestamp) -> FooterPage {
     let geometry = Chs::for_size(virtual_bytes);
     let seconds = u32::try_from((created.as_second() - VHD_EPOCH).max(0)).unwrap_or(u32::MAX);
@@ -126,7 +125,6 @@ pub(crate) fn fixed_footer(virtual_bytes: u64, disk_id: Uuid, created: Timestamp
 }
 
 /// Size and id of the disk, if `page` is the valid footer of a fixed disk.
-#[cfg_attr(not(test), expect(dead_code, reason = "read when the engine opens a replica"))]
 pub(crate) fn read_fixed_footer(page: &FooterPage) -> Option<(u64, Uuid)> {
     let footer = VhdFooter::decode(page).ok()?;
     (footer.disk_type == DiskType::Fixed).then_some((footer.virtual_bytes, footer.disk_id))

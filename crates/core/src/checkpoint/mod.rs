@@ -20,9 +20,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
 
-pub(crate) use record::{Blank, DoneWindows, FORMAT, OpenCycle, Record, Seal};
+pub(crate) use record::{Blank, FORMAT, OpenCycle, Record, Seal};
 
 use crate::digest::block::BlockState;
 use crate::digest::map::{self, MapError};
@@ -160,13 +160,6 @@ impl Checkpoint {
         Ok(WindowRow { states, doubt })
     }
 
-    /// The windows that have a row of their own or blocks in doubt, in order.
-    pub(crate) fn known_windows(&self) -> Result<ExtentSet, CheckpointError> {
-        let mut windows = self.keys(MAP)?;
-        windows.extend(self.keys(DOUBT)?.iter());
-        Ok(windows)
-    }
-
     /// The hash of a part that is stored as sealed.
     pub(crate) fn part(&self, part: u64) -> Result<Option<Hash>, CheckpointError> {
         let Some(bytes) = self.get(PART, part)? else { return Ok(None) };
@@ -223,18 +216,6 @@ impl Checkpoint {
                 table => table?,
             };
             Ok(table.get(key)?.map(|value| value.value().to_vec()))
-        };
-        read().map_err(|e| self.storage_error(e))
-    }
-
-    fn keys(&self, table: TableDefinition<'_, u64, &'static [u8]>) -> Result<ExtentSet, CheckpointError> {
-        let read = || -> Result<_, redb::Error> {
-            let txn = self.db.begin_read()?;
-            let mut keys = ExtentSet::new();
-            for entry in txn.open_table(table)?.iter()? {
-                keys.extend(Extent::new(entry?.0.value(), 1));
-            }
-            Ok(keys)
         };
         read().map_err(|e| self.storage_error(e))
     }

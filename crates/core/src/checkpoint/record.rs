@@ -85,8 +85,6 @@ pub(crate) struct OpenCycle {
     pub(crate) consistent: bool,
     /// Why the whole disk is compared although a change list was given.
     pub(crate) list_ignored: Option<String>,
-    /// What a change list covers, so that a continued cycle keeps to the same plan; `None`: everything.
-    pub(crate) listed: bool,
     /// Windows whose every block has settled in this cycle.
     pub(crate) done: DoneWindows,
     /// What those windows came to.

@@ -5,8 +5,6 @@
 //! attempt, and its error says whether another may help. All backends pass the same conformance suite
 //! (`tests/target_conformance.rs`).
 
-mod diagnose;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -19,10 +17,11 @@ use uuid::Uuid;
 
 use crate::size::PageRange;
 pub use crate::vhd_footer::FOOTER_BYTES;
-#[expect(unused_imports, reason = "for the engine, which writes the footer when it seals")]
 pub(crate) use crate::vhd_footer::{fixed_footer, read_fixed_footer};
 
 pub mod azure;
+mod diagnose;
+pub mod local;
 
 /// Short text pairs kept on the target and on its snapshots. Keys are lower-case ASCII letters, digits
 /// and `_`, starting with a letter; values are printable ASCII.
@@ -132,6 +131,13 @@ pub struct Capabilities {
     pub diff: DiffTrust,
 }
 
+impl Capabilities {
+    /// Whether a lease whose holder died ends by itself after its term.
+    pub fn lease_runs_out(&self) -> bool {
+        self.lease == LeaseKind::Service
+    }
+}
+
 /// How a target keeps a second writer out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +154,8 @@ pub enum LeaseKind {
 pub enum Checksum {
     /// CRC-64/NVME, checked by the service.
     Crc64,
+    /// None: a write within one machine has no way to travel on which its bytes could change unnoticed.
+    None,
 }
 
 /// Whether [`PageTarget::changed_ranges`] may be believed.
@@ -202,6 +210,16 @@ impl LeaseId {
     /// A new, random one.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// The id that is this UUID.
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The UUID that the id is.
+    pub const fn into_uuid(self) -> Uuid {
+        self.0
     }
 }
 

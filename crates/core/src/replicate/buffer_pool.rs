@@ -1,0 +1,121 @@
+//! Buffers under one hard limit: who wants more waits.
+//!
+//! A [`Buffer`] is filled once, becomes [`Bytes`] without a copy, travels to the socket, and gives its
+//! memory back when the last reference is dropped. Buffers of the usual length are kept and used again,
+//! so that their pages stay mapped.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The unit that the limit is counted in; permits are u32.
+const UNIT: usize = 4096;
+
+/// All buffers of an engine.
+#[derive(Clone, Debug)]
+pub(crate) struct BufferPool {
+    free_bytes: Arc<Semaphore>,
+    kept: Arc<Mutex<Vec<Vec<u8>>>>,
+    kept_len: usize,
+    units: usize,
+}
+
+impl BufferPool {
+    /// A pool of `limit_bytes`, which must hold two buffers of `usual_len` at least.
+    pub(crate) fn new(limit_bytes: usize, usual_len: usize) -> Self {
+        let units = limit_bytes / UNIT;
+        Self { free_bytes: Arc::new(Semaphore::new(units)), kept: Arc::default(), kept_len: usual_len, units }
+    }
+
+    /// A part of the limit, without a buffer: for bytes that the caller owns. A request for more than the
+    /// whole limit gets the whole limit.
+    pub(crate) async fn reserve(&self, len: usize) -> OwnedSemaphorePermit {
+        let units = len.div_ceil(UNIT).min(self.units) as u32;
+        Arc::clone(&self.free_bytes).acquire_many_owned(units).await.expect("the pool is never closed")
+    }
+
+    /// A buffer of `len` bytes with any content, as soon as the limit allows.
+    pub(crate) async fn take(&self, len: usize) -> Buffer {
+        let permit = self.reserve(len).await;
+        let kept = (len == self.kept_len).then(|| self.lock().pop()).flatten();
+        Buffer { memory: kept.unwrap_or_else(|| vec![0; len]), pool: self.clone(), _permit: permit }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory from the pool.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Vec<u8>,
+    pool: BufferPool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Buffer {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+
+    /// The buffer as shareable bytes, without a copy.
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.memory.len() == self.pool.kept_len {
+            let memory = std::mem::take(&mut self.memory);
+            self.pool.lock().push(memory);
+        }
+    }
+}
+
+/// The caller's bytes together with their part of the limit.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    pub(crate) bytes: Bytes,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Reserved {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_wants_more_than_the_limit_waits() {
+        let pool = BufferPool::new(2 * UNIT, UNIT);
+        let (first, second) = (pool.take(UNIT).await, pool.take(UNIT).await);
+        let mut third = Box::pin(pool.take(UNIT));
+        assert!(futures::poll!(&mut third).is_pending());
+        let shared = first.freeze();
+        let slice = shared.slice(10..20);
+        drop((shared, second));
+        assert!(futures::poll!(&mut third).is_ready());
+        assert!(futures::poll!(Box::pin(pool.take(UNIT))).is_pending(), "a slice keeps its buffer");
+        drop(slice);
+    }
+
+    #[tokio::test]
+    async fn a_buffer_of_the_usual_length_is_used_again() {
+        let pool = BufferPool::new(4 * UNIT, UNIT);
+        let address = pool.take(UNIT).await.as_ref().as_ptr();
+        assert_eq!(pool.take(UNIT).await.as_ref().as_ptr(), address);
+    }
+}

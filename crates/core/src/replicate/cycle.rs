@@ -1,0 +1,655 @@
+//! One pass of replication: begun, fed (pull or push), sealed.
+//!
+//! **Pull** is [`Cycle::copy_from`]; **push** is [`Cycle::next_wanted`] and [`Cycle::push`], for callers who
+//! read themselves. Pull is push plus readers: both take runs from the same queue and hand findings to the
+//! same pipeline. Nothing is a recovery point before [`Cycle::seal`] returns.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::buffer_pool::{Buffer, Reserved};
+use super::error::{Error, ReplicateError};
+use super::pipeline::{Finding, Found, Pipeline, Work};
+use super::plan::{Planner, Run};
+use super::rebuild;
+use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
+use super::seal;
+use super::target_record::{MAX_CHANGE_ID, RecoveryPoint, TargetRecord};
+use crate::checkpoint::{Blank, Change, OpenCycle, Record};
+use crate::digest::block::BlockState;
+use crate::digest::diff::{RequestCost, diff_run};
+use crate::digest::map;
+use crate::extent::{Extent, ExtentSet};
+use crate::progress::{Counts, CycleKind, EventKind};
+use crate::size::{BlockSize, PageRange, replica_len};
+use crate::source::{ChangeId, ChangeList, DiskSource, SourceError, SourceExtent};
+use crate::target::FOOTER_BYTES;
+
+/// What kind of pass the caller asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestedKind {
+    /// What changed; everything, the first time.
+    #[default]
+    Delta,
+    /// The same, on demand before cutover.
+    Final,
+    /// Read the target back, trust nothing, compare everything.
+    Resync,
+}
+
+/// Whether the source may change while it is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// It is a point in time; one that cannot promise that is refused.
+    #[default]
+    PointInTime,
+    /// It may change underneath; the recovery point is marked as not crash-consistent.
+    Moving,
+}
+
+/// What a cycle is begun with.
+#[derive(Clone, Debug, Default)]
+pub struct CycleRequest {
+    /// Kind of pass.
+    pub kind: RequestedKind,
+    /// What changed, as the hypervisor says. Used only if it starts at the change id of the last recovery
+    /// point; otherwise the whole disk is compared, and the recovery point says why.
+    pub changes: Option<ChangeList>,
+    /// The hypervisor's id of the source's moment, kept with the recovery point for the next list to start
+    /// from. `None`: the list's own end.
+    pub change_id: Option<ChangeId>,
+    /// Whether the source may change underneath.
+    pub consistency: Consistency,
+}
+
+/// A disk whose bytes the caller pushes: a [`DiskSource`] without the reading.
+#[derive(Clone, Debug)]
+pub struct PushedDisk {
+    /// Size of the disk in bytes.
+    pub size_bytes: u64,
+    /// Which disk, if known.
+    pub identity: Option<String>,
+    /// Which moment of the disk: an interrupted cycle goes on only at the same one.
+    pub point: Option<String>,
+    /// Extents known to read as zero; everything else is asked for.
+    pub zero: ExtentSet,
+}
+
+impl DiskSource for PushedDisk {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.identity.clone()
+    }
+
+    fn point(&self) -> Option<String> {
+        self.point.clone()
+    }
+
+    fn extents(&self, range: Range<u64>, max: usize) -> Result<Vec<SourceExtent>, SourceError> {
+        let holes = self.zero.intersecting(range.clone()).map(SourceExtent::hole);
+        let mut all: Vec<_> = holes.chain(self.zero.gaps(range).map(SourceExtent::data)).collect();
+        all.sort_unstable_by_key(|described| described.extent);
+        all.truncate(max);
+        Ok(all)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let problem = "its bytes are pushed, not read".to_owned();
+        Err(SourceError::Custom { offset, len: buf.len() as u64, problem })
+    }
+}
+
+/// A cycle in progress. Dropping it stops it; what has settled stays, and the next cycle at the same moment
+/// of the source goes on from there.
+pub struct Cycle {
+    shared: Arc<ReplicaShared>,
+    source: Arc<dyn DiskSource>,
+    consistency: Consistency,
+    runs: async_channel::Receiver<Run>,
+    found: mpsc::UnboundedSender<Found>,
+    /// Runs that were handed out to be pushed, by offset.
+    wanted: Mutex<HashMap<u64, Run>>,
+    stage: tokio::sync::Mutex<Stage>,
+    number: u32,
+    block_size: BlockSize,
+    cancel: CancellationToken,
+    started: tokio::time::Instant,
+    _stop_on_drop: DropGuard,
+}
+
+/// How far the pipeline is.
+enum Stage {
+    Running(JoinHandle<(OwnedMutexGuard<ReplicaState>, Result<Record, Error>)>),
+    Settled(OwnedMutexGuard<ReplicaState>, Box<Record>),
+    Failed,
+}
+
+impl fmt::Debug for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cycle").field("replica", &self.shared.location).finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Brings the replica in step with `source` and seals a recovery point: [`begin`](Self::begin),
+    /// [`copy_from`](Cycle::copy_from) and [`seal`](Cycle::seal) in one call.
+    ///
+    /// Safe to repeat: an interrupted cycle goes on, a sealed one is followed by a delta.
+    pub async fn replicate(
+        &self,
+        source: Arc<dyn DiskSource>,
+        request: CycleRequest,
+        cancel: &CancellationToken,
+    ) -> Result<RecoveryPoint, Error> {
+        let cycle = self.begin(Arc::clone(&source), request, cancel).await?;
+        cycle.copy_from(source).await?;
+        cycle.seal().await
+    }
+
+    /// Begins a cycle, or goes on with the interrupted one at the same moment of the source.
+    ///
+    /// `source` gives size, identity, moment and extents; its bytes are read only by
+    /// [`Cycle::copy_from`]. For push, pass a [`PushedDisk`].
+    pub async fn begin(
+        &self,
+        source: Arc<dyn DiskSource>,
+        request: CycleRequest,
+        cancel: &CancellationToken,
+    ) -> Result<Cycle, Error> {
+        begin(&self.shared, source, request, None, cancel).await
+    }
+}
+
+/// Begins a cycle; `roll_back` says that it takes the target back, to a moment with that change id.
+pub(super) async fn begin(
+    shared: &Arc<ReplicaShared>,
+    source: Arc<dyn DiskSource>,
+    request: CycleRequest,
+    roll_back: Option<RollBackTo>,
+    cancel: &CancellationToken,
+) -> Result<Cycle, Error> {
+    let started = tokio::time::Instant::now();
+    let consistency = request.consistency;
+    if source.point().is_none() && consistency == Consistency::PointInTime {
+        return Err(ReplicateError::MovingSource.into());
+    }
+    let mut state = shared.lock().await?;
+    let mut record = shared.record().await?;
+    fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
+    let listed = prepare(shared, &mut record, &*source, request, roll_back)?;
+    let open = record.open.as_ref().expect("just prepared").clone();
+    shared.commit(&record, Change::default()).await?;
+
+    // From here on the target may differ from what is sealed, and only this attempt may write to it.
+    state.remote.unsealed_writes = true;
+    shared.publish(&state.remote, cancel).await?;
+    state.attempt += 1;
+    let sequence = state.sequence();
+    shared.call(cancel, || shared.target.set_sequence(sequence, shared.lease)).await?;
+
+    if open.kind == CycleKind::Resync && open.counts == Counts::default() {
+        let read_back = rebuild::read_back(shared, &record, cancel).await?;
+        shared.event(EventKind::MapRebuilt { reason: "resync".into(), read_back });
+    }
+    if let Some(reason) = open.list_ignored.clone() {
+        shared.event(EventKind::ChangeListIgnored { reason });
+    }
+    let disk = record.disk();
+    let resumed = open.counts.done();
+    shared.event(EventKind::CycleStarted { cycle: open.number, kind: open.kind, disk: disk.bytes, resumed });
+
+    let cancel = cancel.child_token();
+    let (runs_in, runs) = async_channel::unbounded();
+    let (found, found_out) = mpsc::unbounded_channel();
+    let planner = Planner {
+        source: Arc::clone(&source),
+        checkpoint: Arc::clone(&shared.checkpoint),
+        disk,
+        blank: record.blank,
+        listed,
+        run_bytes: shared.engine.options.run_bytes.min(shared.target.capabilities().max_put_bytes),
+        left: open.done.missing(disk.windows()).iter().collect(),
+    };
+    let pipeline = Pipeline {
+        shared: Arc::clone(shared),
+        record,
+        fence: shared.fence(&state),
+        disk,
+        cancel: cancel.clone(),
+        runs: runs_in,
+        found: found_out,
+        work: Work::default(),
+    };
+    let pipeline = tokio::spawn(async move {
+        let result = pipeline.run(planner).await;
+        (state, result)
+    });
+    Ok(Cycle {
+        shared: Arc::clone(shared),
+        source,
+        consistency,
+        runs,
+        found,
+        wanted: Mutex::default(),
+        stage: tokio::sync::Mutex::new(Stage::Running(pipeline)),
+        number: open.number,
+        block_size: disk.block_size,
+        started,
+        _stop_on_drop: cancel.clone().drop_guard(),
+        cancel,
+    })
+}
+
+/// What a roll-back cycle keeps of the recovery point that it goes back to.
+#[derive(Clone, Debug)]
+pub(super) struct RollBackTo {
+    pub(super) change_id: Option<String>,
+    /// The blocks that differ, in bytes.
+    pub(super) differs: ExtentSet,
+}
+
+/// Makes replica and checkpoint as large as the source, if it grew.
+async fn fit_to(
+    shared: &ReplicaShared,
+    state: &mut ReplicaState,
+    record: &mut Record,
+    source: &dyn DiskSource,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let size = source.size_bytes();
+    let wanted = replica_len(size).ok_or(ReplicateError::DiskSize { bytes: size })?;
+    let location = || shared.location.to_string();
+    if size < state.remote.source_bytes {
+        let before = state.remote.source_bytes;
+        return Err(ReplicateError::DiskShrank { location: location(), before, now: size }.into());
+    }
+    if let (Some(expected), Some(found)) = (state.remote.source_identity.clone(), source.identity())
+        && expected != found
+    {
+        return Err(ReplicateError::OtherDisk { location: location(), expected, found }.into());
+    }
+    if wanted > state.remote.disk_bytes {
+        let remote = &state.remote;
+        state.remote = TargetRecord {
+            grown_from: remote.grown_from.or(Some(remote.disk_bytes)),
+            disk_bytes: wanted,
+            unsealed_writes: true,
+            ..remote.clone()
+        };
+        shared.publish(&state.remote, cancel).await?;
+    }
+    state.remote.source_bytes = size;
+    record.source_bytes = size;
+    finish_growth(shared, state, record, cancel).await
+}
+
+/// Carries a growth through that the target's own record speaks of: length, then rows.
+///
+/// The old footer's page was data's next page; its block is forgotten, so that it is written anew.
+pub(super) async fn finish_growth(
+    shared: &ReplicaShared,
+    state: &mut ReplicaState,
+    record: &mut Record,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let target_len = state.remote.disk_bytes + FOOTER_BYTES;
+    if state.target_len != target_len {
+        shared.call(cancel, || shared.target.resize(target_len, shared.lease)).await?;
+        state.target_len = target_len;
+    }
+    let (before, after) = (record.disk(), Record { disk_bytes: state.remote.disk_bytes, ..record.clone() }.disk());
+    if before == after {
+        return Ok(());
+    }
+    let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
+    let last = before.bytes / crate::checkpoint::WINDOW_BYTES;
+    let old_footer = before.bytes / before.block_size.bytes() - last * before.blocks_per_window();
+    record.disk_bytes = after.bytes;
+    record.footer_for = None;
+    record.open = None;
+    let grown = record.clone();
+    blocking(move || {
+        let mut states = if before.bytes.is_multiple_of(crate::checkpoint::WINDOW_BYTES) {
+            Vec::new()
+        } else {
+            checkpoint.window(last, before, blank)?.states
+        };
+        states.resize(after.blocks_in_window(last), BlockState::Zero);
+        states[old_footer as usize] = BlockState::Unknown;
+        let mut change = Change { map: vec![(last, map::encode(&states))], ..Change::default() };
+        if blank == Blank::Unknown {
+            // What the target grew by reads as zero, whatever an absent row means.
+            change.map.extend(
+                (last + 1..after.windows())
+                    .map(|window| (window, map::encode(&vec![BlockState::Zero; after.blocks_in_window(window)]))),
+            );
+        }
+        checkpoint.commit(&grown, &change)
+    })
+    .await
+}
+
+/// Decides number, kind and plan of the cycle, and whether an interrupted one goes on.
+fn prepare(
+    shared: &ReplicaShared,
+    record: &mut Record,
+    source: &dyn DiskSource,
+    request: CycleRequest,
+    roll_back: Option<RollBackTo>,
+) -> Result<Option<ExtentSet>, Error> {
+    let kind = match (request.kind, &record.sealed) {
+        _ if roll_back.is_some() => CycleKind::RollBack,
+        (RequestedKind::Resync, _) => CycleKind::Resync,
+        (_, None) => CycleKind::Initial,
+        (RequestedKind::Delta, Some(_)) => CycleKind::Delta,
+        (RequestedKind::Final, Some(_)) => CycleKind::Final,
+    };
+    let list_end = request.changes.as_ref().map(|list| list.end().clone());
+    let change_id = match &roll_back {
+        Some(to) => to.change_id.clone(),
+        None => request.change_id.or(list_end).map(|id| id.as_str().to_owned()),
+    };
+    if let Some(len) = change_id.as_ref().map(String::len).filter(|len| *len > MAX_CHANGE_ID) {
+        return Err(ReplicateError::ChangeIdTooLong { len, max: MAX_CHANGE_ID }.into());
+    }
+    let (listed, list_ignored) = match (roll_back, request.changes) {
+        (Some(to), _) => (Some(to.differs), None),
+        (None, None) => (None, None),
+        (None, Some(list)) => match usable(&list, kind, record, change_id.as_deref(), source.size_bytes()) {
+            Ok(changed) => (Some(changed), None),
+            Err(reason) => (None, Some(reason)),
+        },
+    };
+    let point = source.point();
+    let number =
+        record.open.as_ref().map_or_else(|| 1 + record.sealed.as_ref().map_or(0, |s| s.cycle), |open| open.number);
+    let goes_on = record.open.as_ref().is_some_and(|open| {
+        open.kind == kind && open.point.is_some() && open.point == point && open.change_id == change_id
+    });
+    if !goes_on {
+        record.open = Some(OpenCycle {
+            number,
+            kind,
+            point,
+            change_id,
+            consistent: request.consistency == Consistency::PointInTime,
+            list_ignored,
+            done: Default::default(),
+            counts: Counts::default(),
+            sealing: None,
+        });
+    }
+    tracing::debug!(replica = %shared.location, cycle = number, ?kind, goes_on, "cycle prepared");
+    Ok(listed)
+}
+
+/// What the list says changed, or why it cannot be used.
+fn usable(
+    list: &ChangeList,
+    kind: CycleKind,
+    record: &Record,
+    change_id: Option<&str>,
+    source_bytes: u64,
+) -> Result<ExtentSet, String> {
+    let sealed = record.sealed.as_ref().and_then(|seal| seal.change_id.as_deref());
+    if matches!(kind, CycleKind::Initial | CycleKind::Resync) {
+        return Err("this cycle compares everything".into());
+    }
+    if sealed != Some(list.base().as_str()) {
+        let sealed = sealed.map_or_else(|| "has no change id".into(), |id| format!("has change id {id:?}"));
+        return Err(format!("it starts at {:?}, but the last recovery point {sealed}", list.base().as_str()));
+    }
+    if change_id != Some(list.end().as_str()) {
+        return Err(format!("it ends at {:?}, which is not the source's moment", list.end().as_str()));
+    }
+    list.changed(source_bytes).map_err(|e| e.to_string())
+}
+
+impl Cycle {
+    /// Reads `source` and feeds everything that the cycle wants. Returns when all of it is at the target
+    /// and settled.
+    ///
+    /// `source` is the one that the cycle was begun with. Cancellation is by the token given to begin, and
+    /// by dropping the cycle; a read of the source that hangs does not hold it up.
+    pub async fn copy_from(&self, source: Arc<dyn DiskSource>) -> Result<(), Error> {
+        let readers = self.shared.engine.options.readers.min(source.limits().max_in_flight).max(1);
+        for _ in 0..readers {
+            let reader = Reader {
+                source: Arc::clone(&source),
+                shared: Arc::clone(&self.shared),
+                runs: self.runs.clone(),
+                found: self.found.clone(),
+                block_size: self.block_size,
+                cancel: self.cancel.clone(),
+                runtime: Handle::current(),
+            };
+            tokio::task::spawn_blocking(move || reader.run());
+        }
+        self.settled().await
+    }
+
+    /// The next extent to push, in bytes of the source; `None` when everything was handed out.
+    ///
+    /// At most 1 GiB of the disk is handed out ahead of what was pushed. Cancel-safe; may be called from
+    /// several tasks.
+    pub async fn next_wanted(&self) -> Result<Option<Extent>, Error> {
+        let run = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(self.settled().await.err().unwrap_or(ReplicateError::Cancelled.into())),
+            run = self.runs.recv() => run,
+        };
+        let Ok(run) = run else {
+            // Closed: all was handed out, or the pipeline has failed.
+            let mut stage = self.stage.lock().await;
+            if matches!(&*stage, Stage::Running(pipeline) if pipeline.is_finished()) {
+                self.join(&mut stage).await?;
+            }
+            return Ok(None);
+        };
+        let end = (run.offset + run.len as u64).min(self.source.size_bytes());
+        let extent = Extent::from_range(run.offset..end);
+        self.wanted().insert(run.offset, run);
+        Ok(extent)
+    }
+
+    /// Pushes the bytes of an extent that [`next_wanted`](Self::next_wanted) returned, in any order. Waits
+    /// while the memory limit is reached. The bytes are not copied, and are released once they are at the
+    /// target.
+    pub async fn push(&self, offset: u64, bytes: Bytes) -> Result<(), Error> {
+        let run = self.take_wanted(offset, bytes.len() as u64)?;
+        let permit = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(ReplicateError::Cancelled.into()),
+            permit = self.shared.engine.pool.reserve(run.len) => permit,
+        };
+        let (block_size, cost) = (self.block_size, self.shared.engine.options.request_cost);
+        let finding = blocking(move || {
+            let bytes = if bytes.len() == run.len {
+                bytes
+            } else {
+                // The last run of a disk that is no whole number of MiB.
+                let mut padded = bytes.to_vec();
+                padded.resize(run.len, 0);
+                padded.into()
+            };
+            Ok::<_, Error>(compare(run, &Bytes::from_owner(Reserved { bytes, _permit: permit }), block_size, cost))
+        })
+        .await?;
+        if self.found.send(Ok(finding)).is_err() {
+            self.settled().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the cycle a recovery point: footer, digest tree, snapshot. Waits until everything that was
+    /// pushed has settled. Until this returns nothing counts; if it fails, it can be repeated by a cycle at
+    /// the same moment, which then has nothing left to read.
+    pub async fn seal(self) -> Result<RecoveryPoint, Error> {
+        if !self.wanted().is_empty() {
+            return Err(ReplicateError::Incomplete.into());
+        }
+        tokio::select! {
+            biased;
+            settled = self.settled() => settled?,
+            Ok(_) = self.runs.recv() => return Err(ReplicateError::Incomplete.into()),
+        }
+        let Stage::Settled(mut state, record) = self.stage.into_inner() else {
+            return Err(ReplicateError::Internal { problem: "the cycle has failed before".into() }.into());
+        };
+        let expected = record.open.as_ref().and_then(|open| open.point.clone());
+        if self.consistency == Consistency::PointInTime && self.source.point() != expected {
+            return Err(ReplicateError::SourceChanged.into());
+        }
+        let (number, shared) = (record.open.as_ref().map_or(0, |open| open.number), &self.shared);
+        match seal::seal(shared, &mut state, *record, self.started, &self.cancel).await {
+            Ok(point) => Ok(point),
+            Err(e) => {
+                shared.event(EventKind::Stopped { cycle: number, code: e.code().into(), error: e.to_string() });
+                Err(e)
+            }
+        }
+    }
+
+    /// Ends when everything is settled, or with why it is not.
+    async fn settled(&self) -> Result<(), Error> {
+        let mut stage = self.stage.lock().await;
+        self.join(&mut stage).await
+    }
+
+    async fn join(&self, stage: &mut Stage) -> Result<(), Error> {
+        let Stage::Running(pipeline) = stage else {
+            return match stage {
+                Stage::Failed => Err(ReplicateError::Internal { problem: "the cycle has failed before".into() }.into()),
+                _ => Ok(()),
+            };
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = pipeline => ended,
+            // The pipeline ends by itself soon; nobody has to wait for that.
+            () = self.cancel.cancelled() => {
+                *stage = Stage::Failed;
+                return Err(self.stopped(ReplicateError::Cancelled.into()));
+            }
+        };
+        let (next, result) = match ended {
+            Ok((state, Ok(record))) => (Stage::Settled(state, Box::new(record)), Ok(())),
+            Ok((_, Err(e))) => (Stage::Failed, Err(self.stopped(e))),
+            Err(e) => {
+                let problem = format!("the pipeline ended early: {e}");
+                (Stage::Failed, Err(self.stopped(ReplicateError::Internal { problem }.into())))
+            }
+        };
+        *stage = next;
+        result
+    }
+
+    fn stopped(&self, e: Error) -> Error {
+        self.shared.event(EventKind::Stopped { cycle: self.number, code: e.code().into(), error: e.to_string() });
+        e
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, HashMap<u64, Run>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_wanted(&self, offset: u64, len: u64) -> Result<Run, ReplicateError> {
+        let mut wanted = self.wanted();
+        let expected = wanted.get(&offset).map(|run| (offset + run.len as u64).min(self.source.size_bytes()) - offset);
+        match wanted.remove(&offset) {
+            Some(run) if expected == Some(len) => Ok(run),
+            refused => {
+                wanted.extend(refused.map(|run| (offset, run)));
+                Err(ReplicateError::NotWanted { offset, len })
+            }
+        }
+    }
+}
+
+/// Reads runs and compares them, on a blocking thread, until there are none.
+struct Reader {
+    source: Arc<dyn DiskSource>,
+    shared: Arc<ReplicaShared>,
+    runs: async_channel::Receiver<Run>,
+    found: mpsc::UnboundedSender<Found>,
+    block_size: BlockSize,
+    cancel: CancellationToken,
+    runtime: Handle,
+}
+
+impl Reader {
+    fn run(self) {
+        while let Ok(run) = self.runs.recv_blocking() {
+            let take = self.cancel.run_until_cancelled(self.shared.engine.pool.take(run.len));
+            let Some(buffer) = self.runtime.block_on(take) else { return };
+            // The source may be the caller's own code; its panic is one failed cycle, not a hang.
+            let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
+                Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
+            });
+            if self.found.send(found).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn read(&self, run: Run, mut buffer: Buffer) -> Found {
+        let bytes = buffer.as_mut_slice();
+        let max_read = self.source.limits().max_read_bytes.max(1);
+        let mut filled = 0;
+        for data in &run.data {
+            let start = (data.offset() - run.offset) as usize;
+            let end = (data.end().min(self.source.size_bytes()).max(data.offset()) - run.offset) as usize;
+            bytes[filled..start].fill(0);
+            for piece in (start..end).step_by(max_read as usize) {
+                let piece = piece..end.min(piece + max_read as usize);
+                self.source.read_at(run.offset + piece.start as u64, &mut bytes[piece])?;
+            }
+            filled = end;
+        }
+        bytes[filled..].fill(0);
+        Ok(compare(run, &buffer.freeze(), self.block_size, self.shared.engine.options.request_cost))
+    }
+}
+
+/// What a run that was read comes to.
+fn compare(run: Run, bytes: &Bytes, block_size: BlockSize, cost: RequestCost) -> Finding {
+    let diff = diff_run(bytes, &run.old, block_size, cost);
+    let pages = |range: &Range<usize>| {
+        PageRange::new(run.offset + range.start as u64, range.len() as u64).expect("runs of grains are whole pages")
+    };
+    let puts: Vec<_> = diff.put.iter().map(|range| (pages(range), bytes.slice(range.clone()))).collect();
+    let clears: Vec<_> = diff.clear.iter().map(pages).collect();
+    let sent = puts.iter().map(|(range, _)| range.len_bytes()).sum();
+    let all_cleared: u64 = clears.iter().map(|range| range.len_bytes()).sum();
+    let cleared = clears
+        .iter()
+        .flat_map(|range| run.data.iter().filter_map(|data| data.intersect(range.extent())))
+        .map(Extent::len_bytes)
+        .sum();
+    let read = run.data_bytes();
+    let counts = Counts {
+        read,
+        sent,
+        cleared,
+        skipped: read - sent - cleared,
+        hole_cleared: all_cleared - cleared,
+        puts: puts.len() as u64,
+        clears: clears.len() as u64,
+        // Accounted for by the plan of the window.
+        hole: 0,
+        unlisted: 0,
+    };
+    Finding { window: run.window, blocks: run.blocks, old: run.old, new: diff.states, puts, clears, counts }
+}

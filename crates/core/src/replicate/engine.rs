@@ -1,0 +1,193 @@
+//! What all replicas of a process share: options, memory, rate limit, events.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::buffer_pool::BufferPool;
+use super::error::{Error, ReplicateError};
+use super::replica::Replica;
+use super::retry::{Retry, RetryPolicy};
+use super::throttle::Throttle;
+use crate::digest::diff::RequestCost;
+use crate::progress::EventLog;
+use crate::size::{BlockSize, MIB};
+use crate::source::DiskSource;
+use crate::target::PageTarget;
+
+/// Options of an [`Engine`]. The defaults suit a fast link to one storage account.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where checkpoints are kept. `None`: in memory, so a restart rebuilds them from the target.
+    pub state_dir: Option<PathBuf>,
+    /// Hard limit on all buffers, in bytes; at least four times `run_bytes`.
+    pub memory_limit: u64,
+    /// Requests to a target that may be under way at once, per replica.
+    pub requests_in_flight: usize,
+    /// Threads that read and hash, per cycle.
+    pub readers: usize,
+    /// The longest stretch that is read and put in one piece: a power of two from 64 KiB to 4 MiB. 1 MiB
+    /// stays in the processor's cache and is still few requests.
+    pub run_bytes: u64,
+    /// What a request costs against a byte, which decides whether small gaps of unchanged data are sent
+    /// along.
+    pub request_cost: RequestCost,
+    /// Unit of diffing of replicas that this engine creates. `None`: by disk size
+    /// ([`BlockSize::for_disk`]).
+    pub block_size: Option<BlockSize>,
+    /// Limit on what is sent, in bytes per second, over all replicas. Can be changed while running.
+    pub bytes_per_second: Option<u64>,
+    /// How failed requests are tried again.
+    pub retry: RetryPolicy,
+    /// Term of the lease: 15 to 60 seconds.
+    pub lease_term: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            state_dir: None,
+            memory_limit: 256 * MIB,
+            requests_in_flight: 16,
+            readers: std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
+            run_bytes: MIB,
+            request_cost: RequestCost::Negligible,
+            block_size: None,
+            bytes_per_second: None,
+            retry: RetryPolicy::default(),
+            lease_term: Duration::from_secs(60),
+        }
+    }
+}
+
+impl EngineOptions {
+    fn check(&self) -> Result<(), ReplicateError> {
+        let refuse = |option, value: &dyn std::fmt::Display, reason| {
+            Err(ReplicateError::Option { option, value: value.to_string(), reason })
+        };
+        if !self.run_bytes.is_power_of_two() || !(64 << 10..=4 * MIB).contains(&self.run_bytes) {
+            return refuse("run_bytes", &self.run_bytes, "it must be a power of two from 64 KiB to 4 MiB");
+        }
+        if self.block_size.is_some_and(|block| block.bytes() > self.run_bytes) {
+            return refuse("run_bytes", &self.run_bytes, "it must not be smaller than a block");
+        }
+        if self.memory_limit < 4 * self.run_bytes.max(BlockSize::MAX.bytes()) {
+            return refuse("memory_limit", &self.memory_limit, "it must hold at least four runs and four MiB");
+        }
+        if self.requests_in_flight == 0 || self.readers == 0 {
+            return refuse("requests_in_flight and readers", &0, "at least one is needed");
+        }
+        if !(15..=60).contains(&self.lease_term.as_secs()) {
+            return refuse("lease_term", &format_args!("{} s", self.lease_term.as_secs()), "a lease lasts 15 to 60 s");
+        }
+        Ok(())
+    }
+}
+
+/// Replicates disks. Cheap to clone; clones share memory, rate limit and events. Needs a tokio runtime
+/// around every async call; it never makes one.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub(super) shared: Arc<EngineShared>,
+}
+
+#[derive(Debug)]
+pub(super) struct EngineShared {
+    pub(super) options: EngineOptions,
+    pub(super) pool: BufferPool,
+    pub(super) throttle: Throttle,
+    pub(super) events: Arc<EventLog>,
+}
+
+/// What a replica is opened for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskDescription {
+    /// Size of the disk in bytes.
+    pub size_bytes: u64,
+    /// Which disk, where that can be told.
+    pub identity: Option<String>,
+}
+
+impl DiskDescription {
+    /// The description of an open source.
+    pub fn of(source: &dyn DiskSource) -> Self {
+        Self { size_bytes: source.size_bytes(), identity: source.identity() }
+    }
+}
+
+impl Engine {
+    /// An engine with `options`, which are checked.
+    pub fn new(options: EngineOptions) -> Result<Self, Error> {
+        options.check()?;
+        let pool = BufferPool::new(options.memory_limit as usize, options.run_bytes as usize);
+        let throttle = Throttle::new(options.bytes_per_second);
+        Ok(Self { shared: Arc::new(EngineShared { options, pool, throttle, events: Arc::default() }) })
+    }
+
+    /// Opens the replica at `target`, or creates it for `disk`: takes the lease, recovers, fences out every
+    /// earlier owner.
+    ///
+    /// When another writer holds the lease this waits for its term and a little more, then fails with
+    /// `target.lease_held`. Cancel-safe; an open that is cancelled leaves at most a lease that runs out.
+    pub async fn open(
+        &self,
+        target: Arc<dyn PageTarget>,
+        disk: DiskDescription,
+        cancel: &CancellationToken,
+    ) -> Result<Replica, Error> {
+        Replica::open(Arc::clone(&self.shared), target, disk, cancel).await
+    }
+
+    /// The events of all replicas of this engine.
+    pub fn events(&self) -> &Arc<EventLog> {
+        &self.shared.events
+    }
+
+    /// The rate limit, to be changed while running.
+    pub fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
+    }
+}
+
+impl EngineShared {
+    /// Where the checkpoint of the replica at `location` is.
+    pub(super) fn checkpoint_path(&self, location: &str) -> Option<PathBuf> {
+        let hash = blake3::hash(location.as_bytes()).to_hex();
+        let name =
+            Path::new(location).file_name()?.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let name: String = name.chars().take(60).collect();
+        Some(self.options.state_dir.as_ref()?.join(format!("{name}-{}.redb", &hash[..12])))
+    }
+
+    pub(super) fn retry(&self, location: &Arc<str>) -> Retry {
+        Retry { policy: self.options.retry, events: Arc::clone(&self.events), replica: Arc::clone(location) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        let refused = |options: EngineOptions| Engine::new(options).err().map(|e| e.code());
+        let defaults = EngineOptions::default();
+        assert_eq!(refused(defaults.clone()), None);
+        assert_eq!(refused(EngineOptions { run_bytes: 3 << 20, ..defaults.clone() }), Some("engine.option"));
+        assert_eq!(refused(EngineOptions { memory_limit: MIB, ..defaults.clone() }), Some("engine.option"));
+        assert_eq!(refused(EngineOptions { readers: 0, ..defaults.clone() }), Some("engine.option"));
+        assert_eq!(refused(EngineOptions { lease_term: Duration::from_secs(5), ..defaults }), Some("engine.option"));
+    }
+
+    #[test]
+    fn replicas_of_one_name_in_two_places_have_two_checkpoints() {
+        let engine =
+            Engine::new(EngineOptions { state_dir: Some("/state".into()), ..EngineOptions::default() }).unwrap();
+        let [a, b] =
+            ["https://one/c/web01.vhd", "https://two/c/web01.vhd"].map(|l| engine.shared.checkpoint_path(l).unwrap());
+        assert_ne!(a, b);
+        assert!(a.to_string_lossy().starts_with("/state/web01-vhd-"));
+    }
+}

@@ -1,0 +1,44 @@
+//! The engine: replicas, cycles, and what keeps them safe.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `engine` | options and what all replicas of a process share |
+//! | `replica` | one disk's replica: opened = leased, recovered, fenced |
+//! | `lease_keeper` | renews the lease, stops writing before it runs out |
+//! | `rebuild` | the digest map made anew from the target |
+//! | `cycle` | one pass: plan, pull or push, seal |
+//! | `plan` | which blocks to read, which holes to clear |
+//! | `pipeline` | doubt → write → settle; all concurrency is decided there |
+//! | `seal` | footer, digest tree, snapshot: the recovery point |
+//! | `recovery_point` | list, keep rule, deletion |
+//! | `verify` | proof that a recovery point is what it says |
+//! | `roll_back` | the target taken back to a recovery point, as a cycle of its own |
+//! | `retry`, `throttle`, `buffer_pool` | the one retry loop, the rate limit, the memory cap |
+
+mod buffer_pool;
+mod cycle;
+mod engine;
+mod error;
+mod lease_keeper;
+mod pipeline;
+mod plan;
+mod rebuild;
+mod recovery_point;
+mod replica;
+mod retry;
+mod roll_back;
+mod seal;
+mod target_reader;
+mod target_record;
+mod throttle;
+mod verify;
+
+pub use cycle::{Consistency, Cycle, CycleRequest, PushedDisk, RequestedKind};
+pub use engine::{DiskDescription, Engine, EngineOptions};
+pub use error::{Error, ReplicateError};
+pub use recovery_point::KeepRule;
+pub use replica::Replica;
+pub use retry::RetryPolicy;
+pub use target_record::RecoveryPoint;
+pub use throttle::Throttle;
+pub use verify::{Against, Coverage, Mismatch, VerifyReport};

@@ -1,0 +1,165 @@
+//! The one retry loop: exponential backoff with full jitter, the service's own `Retry-After`, and a
+//! budget of time.
+//!
+//! Only errors of kind [`ErrorKind::Retryable`] are tried again. Every operation that runs through here is
+//! idempotent: a put carries the same bytes for the same cycle, a lease is taken under the same id.
+//! Jitter follows "full jitter" of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{Error, ReplicateError};
+use crate::error::{Diagnose, ErrorKind};
+use crate::progress::{EventKind, EventLog};
+use crate::target::TargetError;
+
+/// How long and how often a failed request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Upper bound of the first wait; it doubles with each failure.
+    pub first_wait: Duration,
+    /// The longest wait, unless the service asks for a longer one.
+    pub longest_wait: Duration,
+    /// From the first failure on, how long one operation is tried again.
+    pub budget: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first_wait: Duration::from_millis(200),
+            longest_wait: Duration::from_secs(20),
+            budget: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// The loop, with all that it tells and listens to.
+#[derive(Clone, Debug)]
+pub(crate) struct Retry {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) replica: Arc<str>,
+}
+
+impl Retry {
+    /// Runs `attempt` until it succeeds, fails for good, the budget is spent, or `cancel` is.
+    pub(crate) async fn run<T, F>(&self, cancel: &CancellationToken, attempt: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        cancel.run_until_cancelled(self.run_uncancelled(attempt)).await.unwrap_or(Err(ReplicateError::Cancelled.into()))
+    }
+
+    async fn run_uncancelled<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        let mut failures = 0;
+        let mut first_failure = None;
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if error.kind() != ErrorKind::Retryable || matches!(error, TargetError::Changed { .. }) {
+                return Err(error.into());
+            }
+            failures += 1;
+            let elapsed = first_failure.get_or_insert_with(Instant::now).elapsed();
+            let wait = self.wait(failures, &error);
+            if elapsed + wait > self.policy.budget {
+                return Err(ReplicateError::GaveUp { failures, elapsed, source: error }.into());
+            }
+            let told = EventKind::Retrying { error: error.to_string(), failures, wait_ms: wait.as_millis() as u64 };
+            self.events.record(&self.replica, told);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn wait(&self, failures: u32, error: &TargetError) -> Duration {
+        let doubled = self.policy.first_wait.saturating_mul(1 << (failures - 1).min(16));
+        let jittered = doubled.min(self.policy.longest_wait).mul_f64(fastrand::f64());
+        match error {
+            TargetError::Transient { retry_after: Some(asked), .. } => jittered.max(*asked),
+            _ => jittered,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn retry() -> Retry {
+        Retry { policy: RetryPolicy::default(), events: Arc::default(), replica: "r".into() }
+    }
+
+    fn transient(retry_after: Option<Duration>) -> TargetError {
+        TargetError::Transient { operation: "put pages", location: "l".into(), reason: "503".into(), retry_after }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_passing_failure_is_tried_again_and_told() {
+        let left = Cell::new(3);
+        let retry = retry();
+        let result = retry
+            .run(&CancellationToken::new(), || {
+                left.set(left.get() - 1);
+                std::future::ready(if left.get() == 0 { Ok(7) } else { Err(transient(None)) })
+            })
+            .await;
+        assert_eq!(result.unwrap(), 7);
+        let mut reader = retry.events.after(0);
+        assert!(matches!(reader.try_next().unwrap().kind, EventKind::Retrying { failures: 1, .. }));
+        assert!(matches!(reader.try_next().unwrap().kind, EventKind::Retrying { failures: 2, .. }));
+        assert!(reader.try_next().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_services_own_wait_is_honoured() {
+        let start = Instant::now();
+        let calls = Cell::new(0);
+        let asked = Duration::from_secs(17);
+        let attempt = || {
+            calls.set(calls.get() + 1);
+            std::future::ready(if calls.get() == 1 { Err(transient(Some(asked))) } else { Ok(()) })
+        };
+        retry().run(&CancellationToken::new(), attempt).await.unwrap();
+        assert!(start.elapsed() >= asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_budget_ends_it() {
+        let never = || std::future::ready(Err::<(), _>(transient(None)));
+        let error = retry().run(&CancellationToken::new(), never).await.unwrap_err();
+        assert_eq!(error.code(), "target.gave_up");
+        assert!(error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_retried_is_not() {
+        let calls = Cell::new(0);
+        let attempt = || {
+            calls.set(calls.get() + 1);
+            std::future::ready(Err::<(), _>(TargetError::LeaseHeld { location: "l".into() }))
+        };
+        let error = retry().run(&CancellationToken::new(), attempt).await.unwrap_err();
+        assert_eq!((error.code(), calls.get()), ("target.lease_held", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_ends_the_wait() {
+        let cancel = CancellationToken::new();
+        let retry = retry();
+        let never = || std::future::ready(Err::<(), _>(transient(Some(Duration::from_secs(60)))));
+        let (result, ()) = tokio::join!(retry.run(&cancel, never), async { cancel.cancel() });
+        assert_eq!(result.unwrap_err().code(), "cycle.cancelled");
+    }
+}

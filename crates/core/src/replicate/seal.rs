@@ -1,0 +1,150 @@
+//! Step 5 of the protocol: a settled cycle becomes a recovery point.
+//!
+//! Footer, digest tree, snapshot, the target's own record, the local one, in this order, each only after
+//! the one before is durable. The recovery point exists from the moment the target's record names its
+//! cycle; a snapshot without that is garbage, and the next open removes it.
+
+use jiff::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{Error, ReplicateError};
+use super::replica::{ReplicaShared, ReplicaState, blocking};
+use super::target_record::{self, RecoveryPoint, TargetRecord, to_metadata};
+use crate::checkpoint::{Blank, Change, Checkpoint, Disk, Record, Seal};
+use crate::digest::block::BlockState;
+use crate::digest::map;
+use crate::digest::sealed::{self, Hash, Manifest};
+use crate::progress::EventKind;
+use crate::size::PageRange;
+use crate::target::{FOOTER_BYTES, fixed_footer};
+
+pub(super) async fn seal(
+    shared: &Arc<ReplicaShared>,
+    state: &mut ReplicaState,
+    mut record: Record,
+    started: Instant,
+    cancel: &CancellationToken,
+) -> Result<RecoveryPoint, Error> {
+    let sealed_at = Timestamp::now();
+    write_footer(shared, state, &mut record, sealed_at, cancel).await?;
+    shared.call(cancel, || shared.target.flush()).await?;
+    let root = upload_map(shared, &record, cancel).await?;
+
+    let open = record.open.as_mut().expect("the cycle that is sealed is open");
+    open.sealing = Some(root);
+    let point = RecoveryPoint {
+        format: target_record::FORMAT,
+        replication: record.replication,
+        cycle: open.number,
+        kind: open.kind,
+        sealed_at,
+        root: root.to_string(),
+        change_id: open.change_id.clone(),
+        crash_consistent: open.consistent,
+        disk_bytes: record.disk_bytes,
+        source_bytes: record.source_bytes,
+        counts: open.counts,
+        change_list_ignored: open.list_ignored.clone(),
+    };
+    shared.commit(&record, Change::default()).await?;
+    let metadata = to_metadata(&point);
+    shared.call(cancel, || shared.target.snapshot(&metadata, shared.lease)).await?;
+
+    let seal = Seal { cycle: point.cycle, root, change_id: point.change_id.clone() };
+    let remote = TargetRecord {
+        source_bytes: record.source_bytes,
+        grown_from: None,
+        unsealed_writes: false,
+        footer_for: record.footer_for,
+        sealed: Some(seal.clone()),
+        ..state.remote.clone()
+    };
+    shared.publish(&remote, cancel).await?;
+    state.remote = remote;
+    record.sealed = Some(seal);
+    record.open = None;
+    shared.commit(&record, Change::default()).await?;
+    shared.event(EventKind::Sealed {
+        cycle: point.cycle,
+        kind: point.kind,
+        counts: point.counts,
+        root: point.root.clone(),
+        seconds: started.elapsed().as_secs(),
+    });
+    Ok(point)
+}
+
+/// Writes the fixed-VHD footer after the disk, if it is not there for this size yet.
+async fn write_footer(
+    shared: &ReplicaShared,
+    state: &ReplicaState,
+    record: &mut Record,
+    created: Timestamp,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if record.footer_for == Some(record.disk_bytes) {
+        return Ok(());
+    }
+    let range = PageRange::new(record.disk_bytes, FOOTER_BYTES).expect("a disk is whole pages");
+    let footer = Bytes::copy_from_slice(&fixed_footer(record.disk_bytes, record.replication, created));
+    let fence = shared.fence(state);
+    shared.call(cancel, || shared.target.put(range, footer.clone(), fence)).await?;
+    record.footer_for = Some(record.disk_bytes);
+    Ok(())
+}
+
+/// Stores the parts that changed and the manifest; the root.
+async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &CancellationToken) -> Result<Hash, Error> {
+    let disk = record.disk();
+    let mut parts = Vec::new();
+    let mut stored = HashSet::new();
+    let mut fresh = Change::default();
+    for part in 0..sealed::part_count(disk.bytes, disk.block_size) {
+        let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
+        match blocking(move || encoded_part(&checkpoint, part, disk, blank)).await? {
+            Part::Stored(hash) => parts.push(hash),
+            Part::Fresh(hash, bytes) => {
+                if stored.insert(hash) {
+                    let (name, bytes) = (sealed::part_name(hash), Bytes::from(bytes));
+                    shared.call(cancel, || shared.target.put_object(&name, bytes.clone())).await?;
+                }
+                parts.push(hash);
+                fresh.parts.push((part, hash));
+            }
+        }
+    }
+    shared.commit(record, fresh).await?;
+    let manifest = Bytes::from(Manifest::new(disk.bytes, disk.block_size, parts).to_bytes());
+    let root = Hash::of(&manifest);
+    let name = sealed::manifest_name(root);
+    shared.call(cancel, || shared.target.put_object(&name, manifest.clone())).await?;
+    Ok(root)
+}
+
+enum Part {
+    Stored(Hash),
+    Fresh(Hash, Vec<u8>),
+}
+
+fn encoded_part(checkpoint: &Checkpoint, part: u64, disk: Disk, blank: Blank) -> Result<Part, Error> {
+    if let Some(hash) = checkpoint.part(part)? {
+        return Ok(Part::Stored(hash));
+    }
+    let first = part * disk.windows_per_part();
+    let mut states = Vec::new();
+    for window in first..(first + disk.windows_per_part()).min(disk.windows()) {
+        states.append(&mut checkpoint.window(window, disk, blank)?.states);
+    }
+    if let Some(block) = states.iter().position(|state| *state == BlockState::Unknown) {
+        // The pipeline ends only when every block has settled, so this is a defect; never seal a lie.
+        let offset = (part * sealed::PART_BLOCKS + block as u64) * disk.block_size.bytes();
+        return Err(ReplicateError::Internal { problem: format!("nothing is known of the block at {offset}") }.into());
+    }
+    let bytes = map::encode(&states);
+    Ok(Part::Fresh(Hash::of(&bytes), bytes))
+}

@@ -1,0 +1,9 @@
+//! Whole cycles through the public API, on the local target, on the in-process page-blob server, and on a
+//! real Azurite.
+
+mod bad_input;
+mod delta;
+mod interrupted;
+mod push;
+mod recovery_points;
+mod world;

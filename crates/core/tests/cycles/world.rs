@@ -1,0 +1,163 @@
+//! A disk image, a place for its replica, and a folder for checkpoints: what every cycle test starts from.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use libmigrate::size::{BlockSize, PageRange};
+use libmigrate::source::{self, Format};
+use libmigrate::target::View;
+use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
+use libmigrate::target::local::LocalTarget;
+use libmigrate::{
+    CancellationToken, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions, Error, PageTarget,
+    RecoveryPoint, Replica,
+};
+use tempfile::TempDir;
+
+pub const MIB: u64 = 1 << 20;
+pub const BLOCK: u64 = 64 << 10;
+
+/// Where the replica goes.
+pub enum Place {
+    Local,
+}
+
+pub struct World {
+    pub folder: TempDir,
+    pub place: Place,
+    pub cancel: CancellationToken,
+}
+
+impl World {
+    fn new(place: Place) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), place, cancel: CancellationToken::new() }
+    }
+
+    pub async fn local() -> Option<Self> {
+        Some(Self::new(Place::Local))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A new handle to the same replica.
+    pub fn target(&self) -> Arc<dyn PageTarget> {
+        let azure = |url: &str, credential| -> Arc<dyn PageTarget> {
+            Arc::new(AzurePageBlob::new(url, credential, AzureOptions::default()).unwrap())
+        };
+        match &self.place {
+            Place::Local => Arc::new(LocalTarget::new(self.path("web01.vhd")).unwrap()),
+        }
+    }
+
+    pub fn options(&self) -> EngineOptions {
+        EngineOptions {
+            state_dir: Some(self.path("state")),
+            memory_limit: 32 * MIB,
+            block_size: BlockSize::new(BLOCK),
+            ..EngineOptions::default()
+        }
+    }
+
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.options()).unwrap()
+    }
+
+    /// A sparse image of `len` bytes with data at `extents`.
+    pub fn image(&self, len: u64, extents: &[(u64, u64)]) -> PathBuf {
+        let path = self.path("web01.raw");
+        let file = File::create(&path).unwrap();
+        file.set_len(len).unwrap();
+        extents.iter().for_each(|(offset, len)| self.write(*offset, *len));
+        path
+    }
+
+    /// Overwrites a part of the image with new data.
+    pub fn write(&self, offset: u64, len: u64) {
+        let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
+        let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(1..)).take(len as usize).collect();
+        file.write_all_at(&bytes, offset).unwrap();
+    }
+
+    /// Overwrites a part of the image with zeros that are data to the file system.
+    pub fn write_zeros(&self, offset: u64, len: u64) {
+        let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
+        file.write_all_at(&vec![0; len as usize], offset).unwrap();
+    }
+
+    pub fn source(&self) -> Arc<dyn DiskSource> {
+        source::open(self.path("web01.raw"), Format::Raw).unwrap()
+    }
+
+    pub async fn open(&self) -> Result<Replica, Error> {
+        let source = self.source();
+        self.engine().open(self.target(), DiskDescription::of(&*source), &self.cancel).await
+    }
+
+    /// Opens, replicates once, closes.
+    pub async fn replicate(&self, request: CycleRequest) -> RecoveryPoint {
+        let replica = self.open().await.unwrap();
+        let point = replica.replicate(self.source(), request, &self.cancel).await.unwrap();
+        replica.close().await.unwrap();
+        point
+    }
+
+    /// The replica's disk, read through a fresh handle.
+    pub async fn replica_bytes(&self) -> Vec<u8> {
+        let target = self.target();
+        let len = target.state().await.unwrap().unwrap().len - 512;
+        let mut bytes = Vec::new();
+        for offset in (0..len).step_by(MIB as usize) {
+            let range = PageRange::new(offset, MIB.min(len - offset)).unwrap();
+            bytes.extend_from_slice(&target.read(&View::Live, range).await.unwrap());
+        }
+        bytes
+    }
+
+    /// Panics unless the replica equals the image, padded with zeros to whole MiB.
+    pub async fn assert_equal(&self) {
+        let mut expected = fs::read(self.path("web01.raw")).unwrap();
+        expected.resize(expected.len().next_multiple_of(MIB as usize), 0);
+        let found = self.replica_bytes().await;
+        assert_eq!(found.len(), expected.len());
+        let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "first difference");
+    }
+
+    pub fn checkpoint(&self) -> PathBuf {
+        let mut files = fs::read_dir(self.path("state")).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|e| e == "redb")).unwrap()
+    }
+}
+
+pub fn exists(path: &Path) -> bool {
+    path.try_exists().unwrap()
+}
+
+/// Runs each test on each kind of target; `extra` names further kinds.
+#[macro_export]
+macro_rules! on_every_target {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on_target!(local: $($test),+);
+    };
+}
+
+/// Runs each test on one kind of target.
+#[macro_export]
+macro_rules! on_target {
+    ($kind:ident: $($test:ident),+) => {
+        mod $kind {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    if let Some(world) = $crate::world::World::$kind().await {
+                        super::$test(world).await;
+                    }
+                }
+            )+
+        }
+    };
+}
