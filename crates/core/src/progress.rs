@@ -302,7 +302,7 @@ impl Pace {
     /// Bytes per second over the last samples.
     pub(crate) fn bytes_per_second(&self) -> u64 {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return 0 };
-        let micros = (last.0 - first.0).as_micros().max(1);
+        let micros = last.0.checked_sub(first.0).unwrap().as_micros().max(1);
         (u128::from(last.1.saturating_sub(first.1)) * 1_000_000 / micros) as u64
     }
 

@@ -124,6 +124,7 @@ pub fn digests_only(bytes: &[u8], block_size: BlockSize) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one run is what is expected")]
 mod tests {
     use proptest::prelude::*;
 

@@ -489,6 +489,7 @@ async fn ended<T>(task: &mut Option<JoinHandle<Result<T, Error>>>) -> Result<T, 
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn internal(e: tokio::task::JoinError) -> Error {
     ReplicateError::Internal { problem: format!("a task ended early: {e}") }.into()
 }

@@ -130,7 +130,7 @@ impl Planner {
         let hole_clears: ExtentSet = candidates
             .difference(&data_blocks)
             .iter()
-            .flat_map(|blocks| blocks.range())
+            .flat_map(super::super::extent::Extent::range)
             .filter(|block| row.states[*block as usize] != BlockState::Zero)
             .filter_map(|block| Extent::new(block, 1))
             .collect();

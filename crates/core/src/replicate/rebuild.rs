@@ -129,22 +129,19 @@ async fn from_sealed(
                     shared.call(cancel, || shared.target.changed_ranges(id, range.clone())).await?
                 }
             };
-            let states = match (&states, changed) {
-                (Some(states), Some(changed)) => {
-                    let at = ((window - first) * disk.blocks_per_window()) as usize;
-                    let mut states = states[at..at + disk.blocks_in_window(window)].to_vec();
-                    for pages in changed {
-                        let blocks = disk.block_size.cover(pages.offset()..pages.end(), disk.bytes);
-                        let index = |byte: u64| ((byte - range.start) / disk.block_size.bytes()) as usize;
-                        states[index(blocks.start)..index(blocks.end)].fill(BlockState::Unknown);
-                    }
-                    states
+            let states = if let (Some(states), Some(changed)) = (&states, changed) {
+                let at = ((window - first) * disk.blocks_per_window()) as usize;
+                let mut states = states[at..at + disk.blocks_in_window(window)].to_vec();
+                for pages in changed {
+                    let blocks = disk.block_size.cover(pages.offset()..pages.end(), disk.bytes);
+                    let index = |byte: u64| ((byte - range.start) / disk.block_size.bytes()) as usize;
+                    states[index(blocks.start)..index(blocks.end)].fill(BlockState::Unknown);
                 }
-                _ => {
-                    let (states, bytes) = reader.states(range, cancel).await?;
-                    total += bytes;
-                    states
-                }
+                states
+            } else {
+                let (states, bytes) = reader.states(range, cancel).await?;
+                total += bytes;
+                states
             };
             shared.commit(record, whole_window(window, &states)).await?;
         }

@@ -5,7 +5,7 @@
 //! 1. open the local database, exclusively;
 //! 2. take the lease: under the id of the last owner when the database is at hand, so that a process that
 //!    was killed is followed at once;
-//! 3. write a new owner and a higher generation to the target, on condition of the ETag that was read, and
+//! 3. write a new owner and a higher generation to the target, on condition of the `ETag` that was read, and
 //!    set the sequence number that goes with it: from here on no write of an earlier owner can land;
 //! 4. trust the local map only if the target was still under the name of its last owner; otherwise rebuild.
 

@@ -45,7 +45,7 @@ impl TargetReader<'_> {
         let held: ExtentSet = listed
             .iter()
             .filter_map(|pages| Extent::from_range(block_size.cover(pages.offset()..pages.end(), self.disk.bytes)))
-            .flat_map(|extent| extent.intersect(Extent::from_range(range.clone())?))
+            .filter_map(|extent| extent.intersect(Extent::from_range(range.clone())?))
             .collect();
         let mut states = vec![BlockState::Zero; block_size.count(range.end - range.start) as usize];
         let pieces: Vec<Extent> =

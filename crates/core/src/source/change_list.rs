@@ -4,7 +4,7 @@
 //! doubtful about it ends on the safe side: what it does not cover counts as changed, and a list that
 //! cannot be about this disk is not used at all (the cycle then compares the whole disk by digest).
 //!
-//! Change ids are the hypervisor's (VMware `changeId`, Hyper-V RCT id, a QEMU bitmap's name); they are
+//! Change ids are the hypervisor's (`VMware` `changeId`, Hyper-V RCT id, a QEMU bitmap's name); they are
 //! kept as they are and only ever compared for equality.
 
 use std::fmt;

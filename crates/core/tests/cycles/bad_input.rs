@@ -8,6 +8,7 @@ use libmigrate::target::{LeaseId, Metadata};
 use libmigrate::{
     CancellationToken, Consistency, CycleRequest, DiskDescription, Engine, EngineOptions, Error, PushedDisk,
 };
+use libmigrate_test_support::page_blob_server::PageBlobServer;
 
 use crate::on_every_target;
 use crate::world::{MIB, Place, World};
@@ -92,6 +93,9 @@ async fn a_checkpoint_whose_target_is_gone_is_refused(world: World) {
             fs::remove_file(world.path("web01.vhd")).unwrap();
             fs::remove_dir_all(world.path("web01.vhd.libmigrate")).unwrap();
         }
+        Place::Server(server) => server.delete_blob("replicas/web01.vhd"),
+        // Nothing here deletes a blob; the other two cover it.
+        Place::Azurite { .. } => return,
     }
     explained(&world.open().await.unwrap_err(), "replica.target_gone", "redb");
 }
@@ -145,6 +149,22 @@ async fn open_at(url: &str, credential: Credential) -> Error {
     };
     let disk = DiskDescription { size_bytes: MIB, identity: None };
     engine.open(target, disk, &CancellationToken::new()).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_blob_is_refused() {
+    let server = PageBlobServer::start().await;
+    server.create_container("replicas");
+    server.put_block_blob("replicas/web01.vhd", b"something else");
+    let error = open_at(&format!("{}/replicas/web01.vhd?sig=open", server.endpoint()), Credential::SasUrl).await;
+    explained(&error, "target.wrong_kind", "block blob");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_container_is_named() {
+    let server = PageBlobServer::start().await;
+    let error = open_at(&format!("{}/replicas/web01.vhd?sig=open", server.endpoint()), Credential::SasUrl).await;
+    explained(&error, "target.container_not_found", "replicas/web01.vhd");
 }
 
 #[tokio::test]

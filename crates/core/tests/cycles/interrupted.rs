@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use libmigrate::progress::EventKind;
 use libmigrate::source::{SourceError, SourceExtent};
 use libmigrate::{CancellationToken, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions};
+use libmigrate_test_support::page_blob_server::{Fault, Op};
 
 use crate::on_every_target;
 use crate::world::{BLOCK, MIB, Place, World};
@@ -144,3 +145,47 @@ async fn a_source_that_changed_between_attempts_is_read_again(world: World) {
     world.assert_equal().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passing_failures_of_the_service_are_retried() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(20 * MIB, &[(0, 10 * MIB)]);
+    let Place::Server(server) = &world.place else { unreachable!() };
+    server.faults().next(Op::PutPage, Fault::BUSY);
+    server.faults().next(Op::PutPage, Fault::LoseAnswer);
+    server.faults().next(Op::PutPage, Fault::TIMED_OUT_BUT_DONE);
+    server.faults().next(Op::SnapshotBlob, Fault::LoseAnswer);
+    server.faults().next(Op::SetBlobMetadata, Fault::LoseAnswer);
+    world.replicate(CycleRequest::default()).await;
+    world.assert_equal().await;
+    let replica = world.open().await.unwrap();
+    assert_eq!(replica.recovery_points(&world.cancel).await.unwrap().len(), 1);
+}
+
+/// The write that timed out is applied by the service after the next owner has taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_duplicate_of_a_timed_out_write_does_not_land_in_the_next_cycle() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(2 * MIB, &[(0, MIB)]);
+    let Place::Server(server) = &world.place else { unreachable!() };
+    server.faults().next(Op::PutPage, Fault::ApplyLate);
+    world.replicate(CycleRequest::default()).await;
+    world.write(0, MIB);
+    world.replicate(CycleRequest::default()).await;
+    server.release_late_writes();
+    world.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_cycle_sends_at_most_what_was_in_flight_again() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(300 * MIB, &[(0, 100 * MIB)]);
+    let replica = world.open().await.unwrap();
+    let source = Failing::after(&world, 60 * MIB, false);
+    replica.replicate(source, CycleRequest::default(), &world.cancel).await.unwrap_err();
+    replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    replica.close().await.unwrap();
+    world.assert_equal().await;
+    let Place::Server(server) = &world.place else { unreachable!() };
+    let again = server.stats().put_bytes - 100 * MIB - 512;
+    assert!(again <= 64 * MIB, "{again}");
+}

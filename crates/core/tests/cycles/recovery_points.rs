@@ -125,3 +125,21 @@ async fn damage_at_rest_is_found_against_the_map() {
     assert_eq!((report.mismatched, report.mismatches[0].offset), (1, 3 * MIB));
 }
 
+/// The lease alone does not make a replica: the engine's own fence is the sequence number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_an_earlier_generation_does_not_land() {
+    let world = World::page_blob_server().await.unwrap();
+    assert!(matches!(world.place, Place::Server(_)));
+    world.image(2 * MIB, &[(0, MIB)]);
+    world.replicate(CycleRequest::default()).await;
+    let target = world.target();
+    let old = target.state().await.unwrap().unwrap().sequence;
+    world.replicate(CycleRequest::default()).await;
+    let lease = LeaseId::random();
+    target.acquire_lease(lease, std::time::Duration::from_secs(60)).await.unwrap();
+    let late = target.put(PageRange::new(0, 512).unwrap(), vec![9; 512].into(), Fence { lease, sequence: old }).await;
+    assert!(matches!(late, Err(libmigrate::target::TargetError::Fenced { .. })), "{late:?}");
+    target.release_lease(lease).await.unwrap();
+    world.assert_equal().await;
+    assert!(!target.page_ranges(&View::Live, 0..2 * MIB).await.unwrap().is_empty());
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use libmigrate::size::{BlockSize, PageRange};
@@ -14,17 +14,21 @@ use libmigrate::{
     CancellationToken, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions, Error, PageTarget,
     RecoveryPoint, Replica,
 };
+use libmigrate_test_support::azurite::Azurite;
+use libmigrate_test_support::page_blob_server::PageBlobServer;
 use tempfile::TempDir;
 
-pub const MIB: u64 = 1 << 20;
-pub const BLOCK: u64 = 64 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const BLOCK: u64 = 64 << 10;
 
 /// Where the replica goes.
-pub enum Place {
+pub(crate) enum Place {
     Local,
+    Server(PageBlobServer),
+    Azurite { url: String, connection_string: String },
 }
 
-pub struct World {
+pub(crate) struct World {
     pub folder: TempDir,
     pub place: Place,
     pub cancel: CancellationToken,
@@ -35,25 +39,49 @@ impl World {
         Self { folder: tempfile::tempdir().unwrap(), place, cancel: CancellationToken::new() }
     }
 
-    pub async fn local() -> Option<Self> {
+    #[expect(clippy::unused_async, reason = "all kinds are made alike")]
+    pub(crate) async fn local() -> Option<Self> {
         Some(Self::new(Place::Local))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) async fn page_blob_server() -> Option<Self> {
+        let server = PageBlobServer::start().await;
+        server.create_container("replicas");
+        Some(Self::new(Place::Server(server)))
+    }
+
+    /// One Azurite for all tests of the binary, one container each; `None` where it is not installed.
+    pub(crate) async fn azurite() -> Option<Self> {
+        static AZURITE: std::sync::OnceLock<Option<Azurite>> = std::sync::OnceLock::new();
+        let azurite = tokio::task::spawn_blocking(|| AZURITE.get_or_init(Azurite::start).as_ref()).await.unwrap()?;
+        let container = format!("c{:016x}", fastrand::u64(..));
+        azurite.create_container(&container).unwrap();
+        let (url, connection_string) = (azurite.blob_url(&container, "web01.vhd"), azurite.connection_string());
+        Some(Self::new(Place::Azurite { url, connection_string }))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A new handle to the same replica.
-    pub fn target(&self) -> Arc<dyn PageTarget> {
+    pub(crate) fn target(&self) -> Arc<dyn PageTarget> {
         let azure = |url: &str, credential| -> Arc<dyn PageTarget> {
             Arc::new(AzurePageBlob::new(url, credential, AzureOptions::default()).unwrap())
         };
         match &self.place {
             Place::Local => Arc::new(LocalTarget::new(self.path("web01.vhd")).unwrap()),
+            Place::Server(server) => azure(
+                &format!("{}/replicas/web01.vhd", server.endpoint()),
+                Credential::Sas(libmigrate::secret::Secret::new("sig=open".into())),
+            ),
+            Place::Azurite { url, connection_string } => {
+                azure(url, Credential::from_connection_string(connection_string).unwrap())
+            }
         }
     }
 
-    pub fn options(&self) -> EngineOptions {
+    pub(crate) fn options(&self) -> EngineOptions {
         EngineOptions {
             state_dir: Some(self.path("state")),
             memory_limit: 32 * MIB,
@@ -62,12 +90,12 @@ impl World {
         }
     }
 
-    pub fn engine(&self) -> Engine {
+    pub(crate) fn engine(&self) -> Engine {
         Engine::new(self.options()).unwrap()
     }
 
     /// A sparse image of `len` bytes with data at `extents`.
-    pub fn image(&self, len: u64, extents: &[(u64, u64)]) -> PathBuf {
+    pub(crate) fn image(&self, len: u64, extents: &[(u64, u64)]) -> PathBuf {
         let path = self.path("web01.raw");
         let file = File::create(&path).unwrap();
         file.set_len(len).unwrap();
@@ -76,29 +104,29 @@ impl World {
     }
 
     /// Overwrites a part of the image with new data.
-    pub fn write(&self, offset: u64, len: u64) {
+    pub(crate) fn write(&self, offset: u64, len: u64) {
         let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
         let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(1..)).take(len as usize).collect();
         file.write_all_at(&bytes, offset).unwrap();
     }
 
     /// Overwrites a part of the image with zeros that are data to the file system.
-    pub fn write_zeros(&self, offset: u64, len: u64) {
+    pub(crate) fn write_zeros(&self, offset: u64, len: u64) {
         let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
         file.write_all_at(&vec![0; len as usize], offset).unwrap();
     }
 
-    pub fn source(&self) -> Arc<dyn DiskSource> {
+    pub(crate) fn source(&self) -> Arc<dyn DiskSource> {
         source::open(self.path("web01.raw"), Format::Raw).unwrap()
     }
 
-    pub async fn open(&self) -> Result<Replica, Error> {
+    pub(crate) async fn open(&self) -> Result<Replica, Error> {
         let source = self.source();
         self.engine().open(self.target(), DiskDescription::of(&*source), &self.cancel).await
     }
 
     /// Opens, replicates once, closes.
-    pub async fn replicate(&self, request: CycleRequest) -> RecoveryPoint {
+    pub(crate) async fn replicate(&self, request: CycleRequest) -> RecoveryPoint {
         let replica = self.open().await.unwrap();
         let point = replica.replicate(self.source(), request, &self.cancel).await.unwrap();
         replica.close().await.unwrap();
@@ -106,7 +134,7 @@ impl World {
     }
 
     /// The replica's disk, read through a fresh handle.
-    pub async fn replica_bytes(&self) -> Vec<u8> {
+    pub(crate) async fn replica_bytes(&self) -> Vec<u8> {
         let target = self.target();
         let len = target.state().await.unwrap().unwrap().len - 512;
         let mut bytes = Vec::new();
@@ -118,7 +146,7 @@ impl World {
     }
 
     /// Panics unless the replica equals the image, padded with zeros to whole MiB.
-    pub async fn assert_equal(&self) {
+    pub(crate) async fn assert_equal(&self) {
         let mut expected = fs::read(self.path("web01.raw")).unwrap();
         expected.resize(expected.len().next_multiple_of(MIB as usize), 0);
         let found = self.replica_bytes().await;
@@ -127,14 +155,10 @@ impl World {
         assert_eq!(differs, None, "first difference");
     }
 
-    pub fn checkpoint(&self) -> PathBuf {
+    pub(crate) fn checkpoint(&self) -> PathBuf {
         let mut files = fs::read_dir(self.path("state")).unwrap().map(|entry| entry.unwrap().path());
         files.find(|path| path.extension().is_some_and(|e| e == "redb")).unwrap()
     }
-}
-
-pub fn exists(path: &Path) -> bool {
-    path.try_exists().unwrap()
 }
 
 /// Runs each test on each kind of target; `extra` names further kinds.
@@ -142,6 +166,8 @@ pub fn exists(path: &Path) -> bool {
 macro_rules! on_every_target {
     ($($test:ident),+ $(,)?) => {
         $crate::on_target!(local: $($test),+);
+        $crate::on_target!(page_blob_server: $($test),+);
+        $crate::on_target!(azurite: $($test),+);
     };
 }
 

@@ -329,7 +329,7 @@ impl PageTarget for LocalTarget {
 
     async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
         let metadata = metadata.clone();
-        self.run(move |shared| shared.snapshot(metadata, lease)).await
+        self.run(move |shared| shared.snapshot(&metadata, lease)).await
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {

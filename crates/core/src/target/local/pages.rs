@@ -15,7 +15,7 @@ use crate::size::{MAX_PUT_BYTES, PageRange};
 use crate::target::{Fence, TargetError, View};
 
 /// The most zeros that are written at once where a hole cannot be punched.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 impl Shared {
     pub(super) fn put(&self, range: PageRange, data: &[u8], fence: Fence) -> Result<(), TargetError> {
@@ -75,7 +75,7 @@ impl Shared {
     }
 }
 
-/// Where the file holds data inside `range`: by SEEK_DATA and SEEK_HOLE, clipped, in order.
+/// Where the file holds data inside `range`: by `SEEK_DATA` and `SEEK_HOLE`, clipped, in order.
 pub(super) fn data_extents(file: &File, range: Range<u64>) -> io::Result<Vec<Extent>> {
     let mut extents = Vec::new();
     let mut at = range.start;

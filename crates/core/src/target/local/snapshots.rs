@@ -16,13 +16,13 @@ use crate::target::{LeaseId, Metadata, Snapshot, SnapshotId, TargetError};
 const MAX_METADATA_BYTES: u64 = 1 << 20;
 
 impl Shared {
-    pub(super) fn snapshot(&self, metadata: Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
+    pub(super) fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
         self.check_lease("snapshot", lease)?;
         let io = |e| self.io("snapshot")(e);
         let folder = self.folder.join("snapshots");
         fs::create_dir_all(&folder).map_err(io)?;
         let names = files::names(&folder).map_err(io)?;
-        for name in names.iter().filter(|name| !name.ends_with(".json")) {
+        for name in names.iter().filter(|name| name.strip_suffix(".json").is_none()) {
             let stem = name.strip_suffix(".vhd").unwrap_or_default();
             if !names.contains(&format!("{stem}.json")) {
                 files::remove(&folder.join(name)).map_err(io)?;
@@ -34,7 +34,7 @@ impl Shared {
         let path = folder.join(format!("{id}.vhd"));
         let copy = File::options().write(true).create_new(true).open(&path).map_err(io)?;
         copy_sparse(&*self.file("snapshot")?, &copy).and_then(|()| copy.sync_all()).map_err(io)?;
-        let json = serde_json::to_vec(&metadata).expect("metadata is text");
+        let json = serde_json::to_vec(metadata).expect("metadata is text");
         files::replace(&folder.join(format!("{id}.json")), &json).map_err(io)?;
         Ok(id)
     }

@@ -31,6 +31,10 @@ impl StateFile {
 
     /// The state beside the replica; `None` when there is none.
     pub(super) fn read(shared: &Shared) -> Result<Option<Self>, TargetError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            format: u32,
+        }
         let path = shared.folder.join("state.json");
         let Some(bytes) = files::read_bounded(&path, MAX_BYTES).map_err(shared.io("read state"))? else {
             return Ok(None);
@@ -39,10 +43,6 @@ impl StateFile {
             location: shared.location(),
             problem: format!("{}: {problem}", path.display()),
         };
-        #[derive(Deserialize)]
-        struct Versioned {
-            format: u32,
-        }
         let Versioned { format } = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
         if format > FORMAT {
             return Err(unusable(format!("its format {format} is newer than {FORMAT}, the newest of this version")));

@@ -1,0 +1,117 @@
+//! Replicates a disk, from the command line.
+//!
+//! Without arguments: a demonstration on a sample disk and the embedded local target. With `--source` and
+//! `--target`: the real thing; run the same command again to go on or to make the next delta.
+
+mod demonstration;
+mod options;
+mod report;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use libmigrate::source::{self, ChangeId, ChangeList};
+use libmigrate::{
+    Against, CancellationToken, Consistency, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error,
+    PageTarget, Replica,
+};
+
+use options::{Options, VerifyChoice};
+use report::Report;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
+    let cancel = CancellationToken::new();
+    runtime.spawn(cancel_on_ctrl_c(cancel.clone()));
+    let result = runtime.block_on(run(&options, &cancel));
+    // A read that hangs must not keep a cancelled program.
+    runtime.shutdown_timeout(Duration::from_millis(300));
+    match result {
+        Ok(equal) => ExitCode::from(u8::from(!equal)),
+        Err(e) => {
+            report::print_error(&options, &e);
+            ExitCode::from(if cancel.is_cancelled() { 130 } else { 2 })
+        }
+    }
+}
+
+async fn cancel_on_ctrl_c(cancel: CancellationToken) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        cancel.cancel();
+    }
+    // The second one does not ask.
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
+}
+
+/// Whether everything that was compared was equal.
+async fn run(options: &Options, cancel: &CancellationToken) -> anyhow::Result<bool> {
+    match (&options.source, &options.target) {
+        (Some(path), Some(target)) => {
+            let source = source::open(path, options.format())?;
+            let target = options.target(target)?;
+            let engine = Engine::new(options.engine(options.state_dir()))?;
+            let request = request(options)?;
+            replicate(options, &engine, source, target, request, cancel).await
+        }
+        _ => demonstration::run(options, cancel).await,
+    }
+}
+
+fn request(options: &Options) -> anyhow::Result<CycleRequest> {
+    let changes = match &options.changes {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(ChangeList::from_json(&text).with_context(|| format!("in {}", path.display()))?)
+        }
+        None => None,
+    };
+    Ok(CycleRequest {
+        kind: options.kind.into(),
+        changes,
+        change_id: options.change_id.clone().map(ChangeId::new),
+        consistency: if options.moving_source { Consistency::Moving } else { Consistency::PointInTime },
+    })
+}
+
+/// One cycle and, if asked for, its verification.
+async fn replicate(
+    options: &Options,
+    engine: &Engine,
+    source: Arc<dyn DiskSource>,
+    target: Arc<dyn PageTarget>,
+    request: CycleRequest,
+    cancel: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let report = Report::start(options, engine);
+    let replica = engine.open(target, DiskDescription::of(&*source), cancel).await?;
+    let result = cycle_and_verify(options, &replica, source, request, &report, cancel).await;
+    report.finish().await;
+    replica.close().await?;
+    Ok(result?)
+}
+
+async fn cycle_and_verify(
+    options: &Options,
+    replica: &Replica,
+    source: Arc<dyn DiskSource>,
+    request: CycleRequest,
+    report: &Report,
+    cancel: &CancellationToken,
+) -> Result<bool, Error> {
+    let point = replica.replicate(Arc::clone(&source), request, cancel).await?;
+    report.print_point(&point);
+    let coverage = match options.verify {
+        None => return Ok(true),
+        Some(VerifyChoice::Full) => Coverage::Full,
+        Some(VerifyChoice::Sample) => Coverage::Sample { damaged_share: 0.001, may_miss: 0.001 },
+    };
+    let verified = replica.verify(None, Against::Source(source), coverage, cancel).await?;
+    report.print_verified(&verified);
+    Ok(verified.is_equal())
+}

@@ -1,0 +1,158 @@
+//! The command line, and what it means to the library.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+use libmigrate::source::Format;
+use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
+use libmigrate::target::local::LocalTarget;
+use libmigrate::{EngineOptions, PageTarget, RequestCost, RequestedKind};
+
+/// Replicates a disk into an Azure page blob or a local folder. Without arguments: a demonstration.
+///
+/// Run the same command again to go on after an interruption, or to send what changed since.
+#[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(name = "replicate", version)]
+pub(crate) struct Options {
+    /// Disk image or block device to read.
+    #[arg(long, value_name = "PATH", requires = "target")]
+    pub(crate) source: Option<PathBuf>,
+    /// Where the replica goes: a path, or the https URL of a page blob. The credential is a SAS in the URL, or
+    /// the connection string in `AZURE_STORAGE_CONNECTION_STRING`.
+    #[arg(long, value_name = "PATH-or-URL", requires = "source")]
+    pub(crate) target: Option<String>,
+    /// Change list as JSON: {"base": …, "end": …, "extents": [{"offset": …, "len": …}]}.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) changes: Option<PathBuf>,
+    /// The hypervisor's id of the source's moment, kept for the next change list to start from.
+    #[arg(long, value_name = "ID")]
+    pub(crate) change_id: Option<String>,
+    /// Folder for checkpoints [default: $`XDG_STATE_HOME/libmigrate` or ~/.local/state/libmigrate].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep no checkpoint on disk: an interrupted run is rebuilt from the target.
+    #[arg(long, conflicts_with = "state")]
+    pub(crate) no_state: bool,
+    /// Most bytes per second to send, such as 800K, 50M or 1G.
+    #[arg(long, value_name = "RATE", value_parser = parse_size)]
+    pub(crate) throttle: Option<u64>,
+    /// Compare the new recovery point with the source afterwards.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
+    pub(crate) verify: Option<VerifyChoice>,
+    /// Print events and results as JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Kind of pass.
+    #[arg(long, value_enum, default_value = "delta")]
+    pub(crate) kind: Kind,
+    /// Read the bytes as they are, even if they look like an image format.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// The source may change while it is read; the recovery point is marked as not crash-consistent.
+    #[arg(long)]
+    pub(crate) moving_source: bool,
+    /// Limit on buffers, such as 64M.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "256M")]
+    pub(crate) memory: u64,
+    /// Unit of diffing of a new replica, such as 4K [default: by disk size, from 64K].
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(crate) block: Option<u64>,
+    /// Longest read and put.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "1M")]
+    pub(crate) run: u64,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) requests: usize,
+    /// Send small gaps of unchanged data along where that saves requests: what pays on a standard page blob.
+    #[arg(long)]
+    pub(crate) bridge: bool,
+}
+
+/// Kinds of pass.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// What changed; everything, the first time.
+    Delta,
+    /// The delta before cutover.
+    Final,
+    /// Read the target back and compare everything.
+    Resync,
+}
+
+impl From<Kind> for RequestedKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Delta => Self::Delta,
+            Kind::Final => Self::Final,
+            Kind::Resync => Self::Resync,
+        }
+    }
+}
+
+/// How to verify.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum VerifyChoice {
+    /// Every block.
+    Full,
+    /// Enough random blocks that damage to one in a thousand is missed with a probability of 0.001.
+    Sample,
+}
+
+impl Options {
+    /// How the source is read.
+    pub(crate) fn format(&self) -> Format {
+        if self.raw { Format::Raw } else { Format::Detect }
+    }
+
+    /// Where checkpoints go.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        if self.no_state {
+            return None;
+        }
+        let home = || std::env::home_dir().unwrap_or_default().join(".local/state");
+        let default = || std::env::var_os("XDG_STATE_HOME").map_or_else(home, PathBuf::from).join("libmigrate");
+        Some(self.state.clone().unwrap_or_else(default))
+    }
+
+    /// Options of the engine.
+    pub(crate) fn engine(&self, state_dir: Option<PathBuf>) -> EngineOptions {
+        EngineOptions {
+            state_dir,
+            memory_limit: self.memory,
+            requests_in_flight: self.requests,
+            run_bytes: self.run,
+            bytes_per_second: self.throttle,
+            block_size: self.block.and_then(libmigrate::size::BlockSize::new),
+            request_cost: if self.bridge { RequestCost::STANDARD_PAGE_BLOB } else { RequestCost::Negligible },
+            ..EngineOptions::default()
+        }
+    }
+
+    /// The target that was named.
+    pub(crate) fn target(&self, named: &str) -> anyhow::Result<Arc<dyn PageTarget>> {
+        if !named.starts_with("http://") && !named.starts_with("https://") {
+            return Ok(Arc::new(LocalTarget::new(Path::new(named))?));
+        }
+        let credential = match std::env::var("AZURE_STORAGE_CONNECTION_STRING") {
+            _ if named.contains("sig=") => Credential::SasUrl,
+            Ok(text) => Credential::from_connection_string(&text)?,
+            Err(_) => bail!("the URL has no SAS, and AZURE_STORAGE_CONNECTION_STRING is not set"),
+        };
+        let options = AzureOptions { max_in_flight: self.requests, ..AzureOptions::default() };
+        Ok(Arc::new(AzurePageBlob::new(named, credential, options)?))
+    }
+}
+
+fn parse_size(text: &str) -> anyhow::Result<u64> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().context("expected a number with K, M or G")?;
+    number.checked_mul(1 << shift).context("too large")
+}
