@@ -43,19 +43,20 @@ pub(super) async fn rebuild(
     remote: &TargetRecord,
     reason: &str,
     cancel: &CancellationToken,
-) -> Result<Record, Error> {
+) -> Result<(), Error> {
     record.open = None;
     let known = known(shared, &record, remote, cancel).await?;
     record.blank = if matches!(known, Known::Empty) { Blank::Zero } else { Blank::Unknown };
     // From here on a crash leaves unknown blocks, which cost time but are never wrong.
     shared.commit(&record, Change { reset: true, ..Change::default() }).await?;
     let read_back = match known {
-        Known::Empty => 0,
+        // Nothing was there to be lost.
+        Known::Empty => return Ok(()),
         Known::Nothing => read_back(shared, &record, cancel).await?,
         Known::Sealed(manifest, since) => from_sealed(shared, &record, &manifest, &since, cancel).await?,
     };
     shared.event(EventKind::MapRebuilt { reason: reason.to_owned(), read_back });
-    Ok(record)
+    Ok(())
 }
 
 /// Reads the whole target back into the checkpoint; how many bytes that took.
