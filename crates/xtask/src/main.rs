@@ -1,2 +1,72 @@
-//! Chores of this repository, one command each.
-fn main() {}
+//! Chores of this repository, one command each and one file per command.
+//!
+//! Everything here calls the ordinary tools (`cargo`, `npm`, `python3`, …) and stops at the first that
+//! fails, so that the last line printed names what to look at.
+
+mod ci;
+mod command;
+mod guide;
+mod licences;
+mod test;
+mod tools;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install what the tests need besides cargo, python3, node and cc into `.tools/`; quick when it is there
+    Tools {
+        /// Also what the side-by-side runs against other programs need
+        #[arg(long)]
+        bench: bool,
+    },
+    /// Install the tools, then run every test
+    Test,
+    /// Check format, lints, documentation, licences and the guide, then run every test
+    Ci,
+}
+
+fn main() -> Result<()> {
+    let root = repository();
+    match Arguments::parse().chore {
+        Chore::Tools { bench: false } => tools::install(&root, tools::Wanted::Tests),
+        Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
+        Chore::Test => test::run(&root),
+        Chore::Ci => ci::run_all(&root),
+    }
+}
+
+/// The folder of the workspace: two above this crate's.
+fn repository() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    crates.and_then(Path::parent).expect("this crate lies in crates/xtask").to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_repository_is_where_the_workspace_is_described() {
+        let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[workspace]"), "{manifest}");
+    }
+}

@@ -1,0 +1,208 @@
+//! `cargo xtask tools`: what the tests need besides cargo, python3, node and cc.
+//!
+//! | what | where | from |
+//! | --- | --- | --- |
+//! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `.tools/npm/` | npm, by lock file |
+//! | Microsoft's Python client, an independent reader of what we wrote | `.tools/python/` | `PyPI`, by version |
+//! | `qemu-img`, an independent reader of disk formats | the system | Debian |
+//! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
+//!
+//! Package registries only; no install script of a package runs. Each folder under `.tools/` keeps a stamp
+//! of what it was made from, written last: a matching stamp means that there is nothing to do, and an
+//! interrupted install is done again.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{command, on_path, output, run};
+
+/// What the tools are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// What `cargo xtask test` runs.
+    Tests,
+    /// That, and the programs that we compare ourselves with.
+    TestsAndBenches,
+}
+
+/// Installs what is missing or out of date.
+pub(crate) fn install(root: &Path, wanted: Wanted) -> Result<()> {
+    install_npm(root, wanted)?;
+    install_python(root)?;
+    install_debian(root, wanted)
+}
+
+fn install_npm(root: &Path, wanted: Wanted) -> Result<()> {
+    let recipe = root.join("crates/xtask/tools");
+    let made_from = read(&recipe.join("package-lock.json"))?;
+    let tests = Folder { path: root.join(".tools/npm"), stamp: "tests.stamp", made_from };
+    let benches = Folder { stamp: "benches.stamp", ..tests.clone() };
+    let folder = match wanted {
+        // Every run of `npm ci` starts from nothing, so one for the tests alone would lose AzCopy again.
+        Wanted::Tests if benches.is_current() => return said_current(&benches),
+        Wanted::Tests => tests,
+        Wanted::TestsAndBenches => benches,
+    };
+    if folder.is_current() {
+        return said_current(&folder);
+    }
+
+    folder.begin(&["tests.stamp", "benches.stamp"])?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
+    }
+    let mut npm = command("npm", &folder.path);
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    if wanted == Wanted::Tests {
+        npm.arg("--omit=dev");
+    }
+    run(&mut npm)?;
+    if wanted == Wanted::TestsAndBenches {
+        link_azcopy(&folder.path)?;
+    }
+    folder.finish()
+}
+
+/// The package brings its binary without the permission to run it, under a name with the architecture.
+fn link_azcopy(npm: &Path) -> Result<()> {
+    let name = if cfg!(target_arch = "aarch64") { "azcopy_linux_arm64" } else { "azcopy_linux_amd64" };
+    let binary = npm.join("node_modules/@azure-tools/azcopy-linux/dist/bin").join(name);
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", binary.display()))?;
+    let link = npm.join("azcopy");
+    if link.is_symlink() {
+        fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
+    }
+    symlink(&binary, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
+fn install_python(root: &Path) -> Result<()> {
+    let recipe = root.join("crates/xtask/tools/requirements.txt");
+    // A virtual environment is tied to the interpreter that made it.
+    let interpreter = output(command("python3", root).arg("--version"))?;
+    let made_from = format!("{interpreter}{}", read(&recipe)?);
+    let folder = Folder { path: root.join(".tools/python"), stamp: "stamp", made_from };
+    if folder.is_current() {
+        return said_current(&folder);
+    }
+
+    folder.begin(&["stamp"])?;
+    run(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
+        .context("cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
+    run(command(folder.path.join("bin/python3"), root)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+        .arg(&recipe))?;
+    folder.finish()
+}
+
+fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
+    let mut packages = Vec::new();
+    if !on_path("qemu-img") {
+        packages.push("qemu-utils");
+    }
+    if wanted == Wanted::TestsAndBenches {
+        if !on_path("rsync") {
+            packages.push("rsync");
+        }
+        if !output(command("/sbin/ldconfig", root).arg("-p"))?.contains("libsecret-1.so.0") {
+            packages.push("libsecret-1-0"); // AzCopy's keyring
+        }
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    ensure!(
+        on_path("apt-get") && rustix::process::geteuid().is_root(),
+        "{0} not found; as root on Debian or Ubuntu: apt-get install {0}, elsewhere the package of the same purpose",
+        packages.join(" ")
+    );
+    run(command("apt-get", root).args(["update", "--quiet=2"]))?;
+    run(command("apt-get", root)
+        .args(["install", "--yes", "--quiet=2", "--no-install-recommends"])
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// A folder under `.tools/`, whole and up to date exactly when its stamp holds what it was made from.
+#[derive(Clone, Debug)]
+struct Folder {
+    path: PathBuf,
+    stamp: &'static str,
+    made_from: String,
+}
+
+impl Folder {
+    fn is_current(&self) -> bool {
+        fs::read_to_string(self.path.join(self.stamp)).is_ok_and(|stamp| stamp == self.made_from)
+    }
+
+    /// Takes the stamps away, so that nobody takes a half-made folder for a whole one.
+    fn begin(&self, stamps: &[&str]) -> Result<()> {
+        fs::create_dir_all(&self.path).with_context(|| format!("cannot make {}", self.path.display()))?;
+        for stamp in stamps.iter().map(|stamp| self.path.join(stamp)).filter(|stamp| stamp.exists()) {
+            fs::remove_file(&stamp).with_context(|| format!("cannot remove {}", stamp.display()))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<()> {
+        let stamp = self.path.join(self.stamp);
+        fs::write(&stamp, &self.made_from).with_context(|| format!("cannot write {}", stamp.display()))
+    }
+}
+
+#[allow(clippy::unnecessary_wraps)] // the last word of functions that return a Result
+fn said_current(folder: &Folder) -> Result<()> {
+    println!("{} is up to date", folder.path.display());
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(path: &Path, made_from: &str) -> Folder {
+        Folder { path: path.join("npm"), stamp: "stamp", made_from: made_from.into() }
+    }
+
+    #[test]
+    fn a_folder_is_current_once_finished_and_until_its_recipe_changes() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = folder(temp.path(), "azurite 1");
+        assert!(!first.is_current());
+
+        first.begin(&["stamp"]).unwrap();
+        assert!(!first.is_current());
+        first.finish().unwrap();
+
+        assert!(first.is_current());
+        assert!(!folder(temp.path(), "azurite 2").is_current());
+    }
+
+    #[test]
+    fn an_interrupted_install_is_not_current() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = folder(temp.path(), "azurite 1");
+        folder.begin(&["stamp"]).unwrap();
+        folder.finish().unwrap();
+
+        folder.begin(&["stamp"]).unwrap();
+
+        assert!(!folder.is_current());
+    }
+
+    #[test]
+    fn the_lock_file_names_versions_and_hashes_but_no_host() {
+        let lock = read(&crate::repository().join("crates/xtask/tools/package-lock.json")).unwrap();
+        assert!(lock.contains("\"node_modules/azurite\""));
+        assert!(lock.contains("\"integrity\": \"sha512-"));
+        assert!(!lock.contains("\"resolved\""));
+    }
+}
