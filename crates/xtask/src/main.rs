@@ -5,6 +5,7 @@
 
 mod ci;
 mod command;
+mod crash_storm;
 mod guide;
 mod licences;
 mod test;
@@ -33,6 +34,18 @@ enum Chore {
     },
     /// Install the tools, then run every test
     Test,
+    /// Kill replicating processes at random moments and compare what the next ones make of it
+    CrashStorm {
+        /// How many kills
+        #[arg(long)]
+        runs: u32,
+        /// What moments, disks and changes are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the replica is: local or azurite
+        #[arg(long, default_value = "local")]
+        target: String,
+    },
     /// Check format, lints, documentation, licences and the guide, then run every test
     Ci,
 }
@@ -43,6 +56,7 @@ fn main() -> Result<()> {
         Chore::Tools { bench: false } => tools::install(&root, tools::Wanted::Tests),
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
+        Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
         Chore::Ci => ci::run_all(&root),
     }
 }

@@ -53,7 +53,7 @@ async fn cancel_on_ctrl_c(cancel: CancellationToken) {
 async fn run(options: &Options, cancel: &CancellationToken) -> anyhow::Result<bool> {
     match (&options.source, &options.target) {
         (Some(path), Some(target)) => {
-            let source = source::open(path, options.format())?;
+            let source = source::open(path, options.format()).map_err(Error::from)?;
             let target = options.target(target)?;
             let engine = Engine::new(options.engine(options.state_dir()))?;
             let request = request(options)?;
@@ -67,7 +67,7 @@ fn request(options: &Options) -> anyhow::Result<CycleRequest> {
     let changes = match &options.changes {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(ChangeList::from_json(&text).with_context(|| format!("in {}", path.display()))?)
+            Some(ChangeList::from_json(&text).map_err(Error::from).with_context(|| format!("in {}", path.display()))?)
         }
         None => None,
     };

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use libmigrate::source::Format;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
-use libmigrate::{EngineOptions, PageTarget, RequestCost, RequestedKind};
+use libmigrate::{EngineOptions, Error, PageTarget, RequestCost, RequestedKind};
 
 /// Replicates a disk into an Azure page blob or a local folder. Without arguments: a demonstration.
 ///
@@ -134,15 +134,15 @@ impl Options {
     /// The target that was named.
     pub(crate) fn target(&self, named: &str) -> anyhow::Result<Arc<dyn PageTarget>> {
         if !named.starts_with("http://") && !named.starts_with("https://") {
-            return Ok(Arc::new(LocalTarget::new(Path::new(named))?));
+            return Ok(Arc::new(LocalTarget::new(Path::new(named)).map_err(Error::from)?));
         }
         let credential = match std::env::var("AZURE_STORAGE_CONNECTION_STRING") {
             _ if named.contains("sig=") => Credential::SasUrl,
-            Ok(text) => Credential::from_connection_string(&text)?,
+            Ok(text) => Credential::from_connection_string(&text).map_err(Error::from)?,
             Err(_) => bail!("the URL has no SAS, and AZURE_STORAGE_CONNECTION_STRING is not set"),
         };
         let options = AzureOptions { max_in_flight: self.requests, ..AzureOptions::default() };
-        Ok(Arc::new(AzurePageBlob::new(named, credential, options)?))
+        Ok(Arc::new(AzurePageBlob::new(named, credential, options).map_err(Error::from)?))
     }
 }
 

@@ -1,0 +1,83 @@
+//! The replicate example as a person uses it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use libmigrate_test_support::sample_disk::SampleDisk;
+
+/// `cargo test` builds the examples beside the folder of the test binaries.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(Path::parent).unwrap().join("examples/replicate")
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(folder).args(["--source", "disk.raw", "--target", "disk.vhd", "--state", "state"]);
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn without_arguments_it_demonstrates_itself() {
+    let output = Command::new(program()).output().unwrap();
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("recovery point 1 (Initial cycle) is sealed"), "{text}");
+    assert!(text.contains("recovery point 2 (Delta cycle) is sealed"), "{text}");
+    assert_eq!(text.matches("all equal").count(), 2, "{text}");
+}
+
+#[test]
+fn run_again_it_makes_the_next_delta() {
+    let folder = tempfile::tempdir().unwrap();
+    SampleDisk { len: 16 << 20, data_bytes: 4 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
+    let first = command(folder.path()).arg("--verify").output().unwrap();
+    let second = command(folder.path()).args(["--verify", "--json"]).output().unwrap();
+    assert!(first.status.success(), "{}", text(&first));
+    assert!(second.status.success(), "{}", text(&second));
+    let lines: Vec<serde_json::Value> = text(&second).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let point = lines.iter().find(|line| line["type"] == "recovery_point").unwrap();
+    assert_eq!(point["recovery_point"]["cycle"], 2);
+    assert_eq!(point["recovery_point"]["counts"]["sent"], 0);
+    assert_eq!(lines.last().unwrap()["type"], "verified");
+}
+
+#[test]
+fn an_error_names_its_code_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("source.open"), "{}", text(&output));
+    assert!(text(&output).contains("remedy: check the path"), "{}", text(&output));
+}
+
+#[test]
+fn ctrl_c_stops_it_within_a_second_and_says_how_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    SampleDisk { len: 64 << 20, data_bytes: 64 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
+    let child = command(folder.path())
+        .args(["--throttle", "4M"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It is at work once its checkpoint is there.
+    let start = Instant::now();
+    while std::fs::read_dir(folder.path().join("state")).map_or(0, Iterator::count) == 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pressed = Instant::now();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert!(pressed.elapsed() < Duration::from_secs(1), "{:?}", pressed.elapsed());
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("run the same command again"), "{}", text(&output));
+    assert!(command(folder.path()).arg("--verify").output().unwrap().status.success(), "it goes on");
+}

@@ -1,0 +1,33 @@
+//! The guide's page of errors has every code, with its remedy, and no code that does not exist.
+
+use std::collections::BTreeSet;
+
+use libmigrate::Error;
+
+const PAGE: &str = include_str!("../../../docs/errors.md");
+
+fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PAGE.split("\n### `").skip(1).filter_map(|section| section.split_once('`'))
+}
+
+#[test]
+fn every_code_has_a_section_with_its_remedy() {
+    for (code, _, remedy) in Error::catalogue() {
+        let section = sections().find(|(named, _)| *named == code).map(|(_, text)| text);
+        let section = section.unwrap_or_else(|| panic!("docs/errors.md has no section for {code}"));
+        assert!(section.contains(remedy), "docs/errors.md states another remedy for {code} than: {remedy}");
+    }
+}
+
+#[test]
+fn no_section_is_of_a_code_that_does_not_exist() {
+    let codes: BTreeSet<&str> = Error::catalogue().map(|(code, _, _)| code).collect();
+    let stale: Vec<&str> = sections().map(|(code, _)| code).filter(|code| !codes.contains(code)).collect();
+    assert_eq!(stale, [""; 0]);
+}
+
+#[test]
+fn codes_are_unique() {
+    let codes: Vec<&str> = Error::catalogue().map(|(code, _, _)| code).collect();
+    assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
+}
