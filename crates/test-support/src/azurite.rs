@@ -40,7 +40,7 @@ impl Azurite {
     /// When it is installed but does not start.
     pub fn start() -> Option<Self> {
         let modules = tools::folder().join("npm/node_modules");
-        let (node, azurite) = (modules.join("node/bin/node"), modules.join("azurite/dist/src/blob/main.js"));
+        let (node, azurite) = (modules.join(".bin/node"), modules.join("azurite/dist/src/blob/main.js"));
         if !node.exists() || !azurite.exists() {
             tools::missing("Azurite");
             return None;

@@ -107,9 +107,10 @@ mod tests {
         let shared = first.freeze();
         let slice = shared.slice(10..20);
         drop((shared, second));
-        assert!(futures::poll!(&mut third).is_ready());
+        let third = third.await;
         assert!(futures::poll!(Box::pin(pool.take(UNIT))).is_pending(), "a slice keeps its buffer");
-        drop(slice);
+        drop((slice, third));
+        assert!(futures::poll!(Box::pin(pool.take(2 * UNIT))).is_ready());
     }
 
     #[tokio::test]
