@@ -55,7 +55,11 @@ async fn microsofts_client_downloads_the_replica_equal() {
     replicate(&image, Arc::new(target)).await;
 
     let connection_string = azurite.connection_string();
-    let Some(result) = python_reader::download(&connection_string, "replicas", "disk.vhd", &downloaded) else { return };
+    let Some(result) =
+        python_reader::download_with_python(&connection_string, "replicas", "disk.vhd", &downloaded).await
+    else {
+        return;
+    };
     result.unwrap();
     let (found, expected) = (std::fs::read(&downloaded).unwrap(), std::fs::read(&image).unwrap());
     assert_eq!(found.len(), expected.len() + 512);

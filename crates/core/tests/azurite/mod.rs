@@ -1,12 +1,10 @@
 //! A container in a real emulator (Azurite), and the ways into it.
-//!
-//! `LIBMIGRATE_AZURITE` names the emulator's blob endpoint, such as
-//! `http://127.0.0.1:10000/devstoreaccount1`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
+use libmigrate_test_support::azurite::Azurite;
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,13 +26,10 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// `None`, and a line that says so, when no emulator is named.
+    /// `None`, and a line that says so, when the emulator is not installed.
     pub(crate) async fn make() -> Option<Self> {
-        let Ok(endpoint) = std::env::var("LIBMIGRATE_AZURITE") else {
-            println!("skipped: LIBMIGRATE_AZURITE names no Azurite blob endpoint");
-            return None;
-        };
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let azurite = tokio::task::spawn_blocking(Azurite::shared).await.unwrap()?;
+        let endpoint = azurite.endpoint().to_owned();
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
         let url = format!("{endpoint}/{name}?restype=container&{}", account_signature(FAR_FUTURE));
         let created = reqwest::Client::new().put(url).header("content-length", 0).send().await.unwrap();

@@ -52,8 +52,7 @@ impl World {
 
     /// One Azurite for all tests of the binary, one container each; `None` where it is not installed.
     pub(crate) async fn azurite() -> Option<Self> {
-        static AZURITE: std::sync::OnceLock<Option<Azurite>> = std::sync::OnceLock::new();
-        let azurite = tokio::task::spawn_blocking(|| AZURITE.get_or_init(Azurite::start).as_ref()).await.unwrap()?;
+        let azurite = tokio::task::spawn_blocking(Azurite::shared).await.unwrap()?;
         let container = format!("c{:016x}", fastrand::u64(..));
         azurite.create_container(&container).unwrap();
         let (url, connection_string) = (azurite.blob_url(&container, "web01.vhd"), azurite.connection_string());
