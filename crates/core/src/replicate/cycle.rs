@@ -219,7 +219,7 @@ pub(super) async fn begin(
         disk,
         blank: record.blank,
         listed,
-        run_bytes: shared.engine.options.run_bytes.min(shared.target.capabilities().max_put_bytes),
+        run_bytes: shared.engine.run_bytes(disk.block_size, shared.target.capabilities()),
         left: open.done.missing(disk.windows()).iter().collect(),
     };
     let pipeline = Pipeline {

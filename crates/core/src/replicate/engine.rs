@@ -15,7 +15,7 @@ use crate::digest::diff::RequestCost;
 use crate::progress::EventLog;
 use crate::size::{BlockSize, MIB};
 use crate::source::DiskSource;
-use crate::target::PageTarget;
+use crate::target::{Capabilities, PageTarget};
 
 /// Options of an [`Engine`]. The defaults suit a fast link to one storage account.
 #[derive(Clone, Debug)]
@@ -159,6 +159,12 @@ impl EngineShared {
             Path::new(location).file_name()?.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let name: String = name.chars().take(60).collect();
         Some(self.options.state_dir.as_ref()?.join(format!("{name}-{}.redb", &hash[..12])))
+    }
+
+    /// The length of a run for this target and block size: as the options say, but never less than a block
+    /// (a replica keeps the block size that it was made with) and never more than one put.
+    pub(super) fn run_bytes(&self, block_size: BlockSize, capabilities: Capabilities) -> u64 {
+        self.options.run_bytes.min(capabilities.max_put_bytes).max(block_size.bytes())
     }
 
     pub(super) fn retry(&self, location: &Arc<str>) -> Retry {

@@ -48,8 +48,8 @@ impl TargetReader<'_> {
             .filter_map(|extent| extent.intersect(Extent::from_range(range.clone())?))
             .collect();
         let mut states = vec![BlockState::Zero; block_size.count(range.end - range.start) as usize];
-        let pieces: Vec<Extent> =
-            held.iter().flat_map(|extent| extent.split_at_multiples(self.engine.options.run_bytes)).collect();
+        let run_bytes = self.engine.run_bytes(block_size, self.target.capabilities());
+        let pieces: Vec<Extent> = held.iter().flat_map(|extent| extent.split_at_multiples(run_bytes)).collect();
         let mut read = futures::stream::iter(pieces)
             .map(|piece| async move {
                 let _part_of_the_cap = self.engine.pool.reserve(piece.len_bytes() as usize).await;

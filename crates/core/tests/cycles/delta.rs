@@ -1,9 +1,12 @@
 //! Initial, delta, with and without a change list, and what each sends.
 
 use libmigrate::progress::{CycleKind, EventKind};
+use libmigrate::size::BlockSize;
 use libmigrate::source::{ChangeId, ChangeList};
 use libmigrate::target::View;
-use libmigrate::{CycleRequest, RecoveryPoint, RequestedKind};
+use libmigrate::{
+    Against, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions, RecoveryPoint, RequestedKind,
+};
 
 use crate::on_every_target;
 use crate::world::{BLOCK, MIB, World};
@@ -22,6 +25,7 @@ on_every_target!(
     a_disk_that_grew_is_followed,
     a_resync_repairs_what_the_map_did_not_know_of,
     a_final_cycle_is_a_delta_that_says_so,
+    a_replica_of_large_blocks_is_continued_by_an_engine_of_short_runs,
 );
 
 fn assert_sums(point: &RecoveryPoint) {
@@ -193,6 +197,24 @@ async fn a_final_cycle_is_a_delta_that_says_so(world: World) {
     let request = CycleRequest { kind: RequestedKind::Final, ..CycleRequest::default() };
     let point = replica.replicate(world.source(), request, &world.cancel).await.unwrap();
     assert_eq!((point.kind, point.counts.sent), (CycleKind::Final, 0));
+}
+
+/// A replica keeps its block size, whatever the next engine's options are.
+async fn a_replica_of_large_blocks_is_continued_by_an_engine_of_short_runs(world: World) {
+    world.image(8 * MIB, &[(0, 4 * MIB)]);
+    for (block, run) in [(MIB, MIB), (64 << 10, 64 << 10)] {
+        let options = EngineOptions { block_size: BlockSize::new(block), run_bytes: run, ..world.options() };
+        let engine = Engine::new(options).unwrap();
+        let description = DiskDescription::of(&*world.source());
+        let replica = engine.open(world.target(), description, &world.cancel).await.unwrap();
+        replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+        let verified = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+        assert!(verified.is_equal());
+        replica.close().await.unwrap();
+        world.write(MIB, 3 * BLOCK);
+    }
+    world.replicate(CycleRequest::default()).await;
+    world.assert_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
