@@ -3,6 +3,7 @@
 //! Everything here calls the ordinary tools (`cargo`, `npm`, `python3`, …) and stops at the first that
 //! fails, so that the last line printed names what to look at.
 
+mod bench_peers;
 mod ci;
 mod command;
 mod crash_storm;
@@ -46,6 +47,12 @@ enum Chore {
         #[arg(long, default_value = "local")]
         target: String,
     },
+    /// Measure ours and the peers in turn on the same images
+    BenchPeers {
+        /// How often each program runs
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+    },
     /// Check format, lints, documentation, licences and the guide, then run every test
     Ci,
 }
@@ -56,6 +63,7 @@ fn main() -> Result<()> {
         Chore::Tools { bench: false } => tools::install(&root, tools::Wanted::Tests),
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
+        Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
         Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
         Chore::Ci => ci::run_all(&root),
     }

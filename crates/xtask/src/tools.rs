@@ -104,6 +104,9 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
         packages.push("qemu-utils");
     }
     if wanted == Wanted::TestsAndBenches {
+        if !on_path("time") {
+            packages.push("time"); // GNU time, which knows peak memory
+        }
         if !on_path("rsync") {
             packages.push("rsync");
         }

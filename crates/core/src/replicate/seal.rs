@@ -6,9 +6,10 @@
 
 use jiff::Timestamp;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use crate::digest::sealed::{self, Hash, Manifest};
 use crate::progress::EventKind;
 use crate::size::PageRange;
 use crate::target::{FOOTER_BYTES, fixed_footer};
+
+/// Parts that are encoded and stored at once: 4 MiB at the most.
+const PARTS_AT_ONCE: usize = 4;
 
 pub(super) async fn seal(
     shared: &Arc<ReplicaShared>,
@@ -101,21 +105,33 @@ async fn write_footer(
 /// Stores the parts that changed and the manifest; the root.
 async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &CancellationToken) -> Result<Hash, Error> {
     let disk = record.disk();
-    let mut parts = Vec::new();
-    let mut stored = HashSet::new();
-    let mut fresh = Change::default();
-    for part in 0..sealed::part_count(disk.bytes, disk.block_size) {
-        let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
-        match blocking(move || encoded_part(&checkpoint, part, disk, blank)).await? {
-            Part::Stored(hash) => parts.push(hash),
-            Part::Fresh(hash, bytes) => {
-                if stored.insert(hash) {
-                    let (name, bytes) = (sealed::part_name(hash), Bytes::from(bytes));
-                    shared.call(cancel, || shared.target.put_object(&name, bytes.clone())).await?;
+    let stored = Mutex::new(HashSet::new());
+    let count = sealed::part_count(disk.bytes, disk.block_size);
+    let mut results = futures::stream::iter(0..count)
+        .map(|part| {
+            let stored = &stored;
+            async move {
+                let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
+                match blocking(move || encoded_part(&checkpoint, part, disk, blank)).await? {
+                    Part::Stored(hash) => Ok((part, hash, false)),
+                    Part::Fresh(hash, bytes) => {
+                        // Equal parts (holes, mostly) are one object.
+                        if stored.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
+                            let (name, bytes) = (sealed::part_name(hash), Bytes::from(bytes));
+                            shared.call(cancel, || shared.target.put_object(&name, bytes.clone())).await?;
+                        }
+                        Ok::<_, Error>((part, hash, true))
+                    }
                 }
-                parts.push(hash);
-                fresh.parts.push((part, hash));
             }
+        })
+        .buffered(PARTS_AT_ONCE);
+    let mut parts = Vec::new();
+    let mut fresh = Change::default();
+    while let Some((part, hash, is_fresh)) = results.try_next().await? {
+        parts.push(hash);
+        if is_fresh {
+            fresh.parts.push((part, hash));
         }
     }
     shared.commit(record, fresh).await?;
