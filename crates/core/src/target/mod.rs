@@ -51,8 +51,8 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError>;
 
     /// Writes `data` at `range`, whose length it has. At most [`Capabilities::max_put_bytes`]. The
-    /// target checks a checksum of the bytes before it keeps them. Either every page is written or the
-    /// call fails; after a failure each page holds its old or its new bytes.
+    /// target checks the bytes by [`Capabilities::checksum`] before it keeps them. Either every page is
+    /// written or the call fails; after a failure each page holds its old or its new bytes.
     async fn put(&self, range: PageRange, data: Bytes, fence: Fence) -> Result<(), TargetError>;
 
     /// Makes `range` read as zero and frees its pages.

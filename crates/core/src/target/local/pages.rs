@@ -1,107 +1,160 @@
-//! Reading and writing pages of the replica's file.
+//! Pages in a sparse file.
+//!
+//! A page that was never written, or was cleared, is a hole: it takes no space and reads as zero. Which
+//! pages are holes is the file system's to say, in steps of its own blocks (often 4 KiB), so a page beside
+//! a written one may be reported as data. Sources: Linux man-pages lseek(2), fallocate(2), `ioctl_ficlone(2)`.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use crate::extent::{Extent, ExtentSet};
-use crate::size::{MAX_PUT_BYTES, PageRange};
-use crate::target::{Fence, TargetError, View};
+use crate::size::{MIB, PAGE, PageRange};
 
-/// The most zeros that are written at once where a hole cannot be punched.
+/// How much is copied between two looks at the cancellation token: well under a second on any disk.
+const COPY_STEP: u64 = 16 * MIB;
+
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-impl Shared {
-    pub(super) fn put(&self, range: PageRange, data: &[u8], fence: Fence) -> Result<(), TargetError> {
-        if data.len() as u64 != range.len_bytes() || range.len_bytes() > MAX_PUT_BYTES {
-            let limit = format!("{} bytes were given, at most {MAX_PUT_BYTES} fit one put", data.len());
-            return Err(self.out_of_range("put pages", range, limit));
-        }
-        self.check_fence("put pages", fence)?;
-        let file = self.file("put pages")?;
-        self.check_inside("put pages", &file, range)?;
-        file.write_all_at(data, range.offset()).map_err(self.io("put pages"))
+/// Makes `range` a hole, or zeros where the file system has no holes.
+pub(super) fn clear(file: &File, range: PageRange) -> io::Result<()> {
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(file, punch, range.offset(), range.len_bytes()) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, range),
+        Err(error) => Err(error.into()),
     }
+}
 
-    pub(super) fn clear(&self, range: PageRange, fence: Fence) -> Result<(), TargetError> {
-        self.check_fence("clear pages", fence)?;
-        let file = self.file("clear pages")?;
-        self.check_inside("clear pages", &file, range)?;
-        punch(&file, range).map_err(self.io("clear pages"))
-    }
+fn write_zeros(file: &File, range: PageRange) -> io::Result<()> {
+    range.extent().split_at_multiples(ZEROS.len() as u64).try_for_each(|piece| {
+        let zeros = &ZEROS[..piece.len_bytes() as usize];
+        file.write_all_at(zeros, piece.offset())
+    })
+}
 
-    pub(super) fn read(&self, view: &View, range: PageRange) -> Result<Bytes, TargetError> {
-        let file = self.view(view, "read")?;
-        self.check_inside("read", &file, range)?;
-        let mut bytes = vec![0; range.len_bytes() as usize];
-        file.read_exact_at(&mut bytes, range.offset()).map_err(self.io("read"))?;
-        Ok(bytes.into())
-    }
+/// Reads exactly `range`.
+pub(super) fn read(file: &File, range: PageRange) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; range.len_bytes() as usize];
+    file.read_exact_at(&mut bytes, range.offset())?;
+    Ok(bytes)
+}
 
-    pub(super) fn page_ranges(&self, view: &View, window: Range<u64>) -> Result<Vec<PageRange>, TargetError> {
-        let file = self.view(view, "list pages")?;
-        let len = file.metadata().map_err(self.io("list pages"))?.len();
-        let pages: ExtentSet = data_extents(&file, window.start..window.end.min(len))
-            .map_err(self.io("list pages"))?
-            .into_iter()
-            .map(|extent| PageRange::covering(extent).extent())
-            .collect();
-        Ok(pages.iter().map(PageRange::covering).collect())
-    }
-
-    fn view(&self, view: &View, operation: &'static str) -> Result<Arc<File>, TargetError> {
-        match view {
-            View::Live => self.file(operation),
-            View::Snapshot(id) => self.open_snapshot(id, operation).map(Arc::new),
-        }
-    }
-
-    fn check_inside(&self, operation: &'static str, file: &File, range: PageRange) -> Result<(), TargetError> {
-        let len = file.metadata().map_err(self.io(operation))?.len();
-        if range.end() > len {
-            return Err(self.out_of_range(operation, range, format!("it has {len} bytes")));
-        }
+/// The pages of `window` that may hold data, merged. Moves the file's position: `file` is not shared.
+pub(super) fn data_ranges(file: &File, window: Range<u64>) -> io::Result<Vec<PageRange>> {
+    let window = window.start / PAGE * PAGE..window.end.next_multiple_of(PAGE);
+    // Widening to pages can make neighbours touch, on a file system with blocks smaller than a page.
+    let mut pages = ExtentSet::new();
+    for_each_data(file, window.clone(), |data| {
+        pages.insert(PageRange::covering(data).extent());
         Ok(())
-    }
-
-    fn out_of_range(&self, operation: &'static str, range: PageRange, limit: String) -> TargetError {
-        TargetError::OutOfRange { operation, location: self.location(), range: range.to_string(), limit }
-    }
+    })?;
+    Ok(pages.intersecting(window).map(PageRange::covering).collect())
 }
 
-/// Where the file holds data inside `range`: by `SEEK_DATA` and `SEEK_HOLE`, clipped, in order.
-pub(super) fn data_extents(file: &File, range: Range<u64>) -> io::Result<Vec<Extent>> {
-    let mut extents = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let data = match seek(file, SeekFrom::Data(at)) {
-            Ok(data) => data,
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(e) => return Err(e.into()),
-        };
-        let hole = seek(file, SeekFrom::Hole(data))?;
-        extents.extend(Extent::from_range(data.max(range.start)..hole.min(range.end)));
-        at = hole;
+/// Makes `copy`, which is empty, hold the bytes and holes of `file`. Shares the blocks where the file system
+/// can (no bytes move), or else copies what is not a hole. Moves both files' positions.
+pub(super) fn clone_into(file: &File, copy: &File, cancelled: &CancellationToken) -> io::Result<()> {
+    // Any refusal only means that there is no short way; a real failure comes up again in the copy.
+    if rustix::fs::ioctl_ficlone(copy, file).is_ok() {
+        return Ok(());
     }
-    Ok(extents)
+    copy_sparse(file, copy, cancelled)
 }
 
-/// Makes a range read as zero, giving its space back where the file system can.
-fn punch(file: &File, range: PageRange) -> io::Result<()> {
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match fallocate(file, flags, range.offset(), range.len_bytes()) {
-        Err(rustix::io::Errno::OPNOTSUPP) => {
-            for piece in range.extent().split_at_multiples(ZEROS.len() as u64) {
-                file.write_all_at(&ZEROS[..piece.len_bytes() as usize], piece.offset())?;
+fn copy_sparse(file: &File, copy: &File, cancelled: &CancellationToken) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    copy.set_len(len)?;
+    for_each_data(file, 0..len, |data| {
+        data.split_at_multiples(COPY_STEP).try_for_each(|piece| {
+            if cancelled.is_cancelled() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "the caller gave up waiting"));
             }
-            Ok(())
+            copy_extent(file, copy, piece)
+        })
+    })
+}
+
+/// Goes through [`io::copy`], which lets the kernel move the bytes (`copy_file_range`) where it can.
+fn copy_extent(mut file: &File, mut copy: &File, extent: Extent) -> io::Result<()> {
+    use std::io::{Read, Seek};
+    file.seek(io::SeekFrom::Start(extent.offset()))?;
+    copy.seek(io::SeekFrom::Start(extent.offset()))?;
+    let copied = io::copy(&mut file.by_ref().take(extent.len_bytes()), &mut copy)?;
+    if copied != extent.len_bytes() {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{copied} of {} bytes at offset {} could be read", extent.len_bytes(), extent.offset()),
+        ));
+    }
+    Ok(())
+}
+
+/// Calls `each` with every run inside `window` that is not a hole, in order.
+fn for_each_data(file: &File, window: Range<u64>, mut each: impl FnMut(Extent) -> io::Result<()>) -> io::Result<()> {
+    let mut at = window.start;
+    while at < window.end {
+        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but holes from here on.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let end = match rustix::fs::seek(file, SeekFrom::Hole(start)) {
+            Ok(end) => end,
+            // The file was made shorter in between.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        // A hole punched in between may make `end` equal to `start`: then there is nothing to tell.
+        if let Some(data) = Extent::from_range(start..end.min(window.end)) {
+            each(data)?;
         }
-        punched => punched.map_err(io::Error::from),
+        at = end.max(at + 1);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_same_bytes_and_the_same_holes() {
+        let (file, copy) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        file.set_len(64 * MIB).unwrap();
+        file.write_all_at(&[7; 4096], 8 * MIB).unwrap();
+        file.write_all_at(&[9; 4096], 64 * MIB - 4096).unwrap();
+
+        copy_sparse(&file, &copy, &CancellationToken::new()).unwrap();
+
+        assert_eq!(copy.metadata().unwrap().len(), 64 * MIB);
+        assert_eq!(data_ranges(&copy, 0..64 * MIB).unwrap(), data_ranges(&file, 0..64 * MIB).unwrap());
+        let last = PageRange::new(64 * MIB - 8192, 8192).unwrap();
+        assert_eq!(read(&copy, last).unwrap(), read(&file, last).unwrap());
+    }
+
+    #[test]
+    fn a_cancelled_copy_stops() {
+        let (file, copy) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        file.write_all_at(&[7; 4096], 0).unwrap();
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        assert_eq!(copy_sparse(&file, &copy, &cancelled).unwrap_err().kind(), io::ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn zeros_written_for_want_of_holes_read_as_zero() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![7; 200 << 10], 0).unwrap();
+        write_zeros(&file, PageRange::new(512, 150 << 10).unwrap()).unwrap();
+        let bytes = read(&file, PageRange::new(0, 200 << 10).unwrap()).unwrap();
+        let zeros = 512..512 + (150 << 10);
+        assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == if zeros.contains(&at) { 0 } else { 7 }));
     }
 }

@@ -1,57 +1,105 @@
-//! `state.json`: what a page blob keeps besides its bytes.
+//! `state.json`: what a page blob keeps in its headers.
+//!
+//! Only the holder of the lock writes it (and creation, which holds the lock meanwhile); anybody may read
+//! it, and sees an old or a new one, never a mixture. Puts and clears do not touch it: they need the lease
+//! and the sequence number, both kept here, so no etag has to guard them.
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::{Shared, files};
-use crate::target::{ETag, Metadata, TargetError};
+use super::durable_file;
+use super::place::{Place, damaged, io_error};
+use crate::target::{ETag, Metadata, SnapshotId, TargetError};
 
-/// The form that this version writes and the newest that it reads.
+/// Raised when an older libmigrate could misread what a newer one writes.
 const FORMAT: u32 = 1;
 
-/// No state of ours is longer.
-const MAX_BYTES: u64 = 1 << 20;
+/// More than any record of ours needs (a page blob's metadata is at most 8 KiB); a longer file is not ours.
+const MAX_RECORD_BYTES: u64 = 1 << 20;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StateFile {
+/// The content of `state.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct TargetRecord {
     format: u32,
-    /// Grows with every change of metadata, sequence number or length.
-    pub(super) version: u64,
+    /// Tells this replica from an earlier one of the same name.
+    incarnation: Uuid,
+    /// Counts the changes of length, metadata and sequence number.
+    changes: u64,
+    /// The next snapshot's number. Kept, not derived from those that are there, so that no id is used twice.
+    next_snapshot: u64,
     pub(super) sequence: u64,
     pub(super) metadata: Metadata,
 }
 
-impl StateFile {
-    pub(super) const fn new(metadata: Metadata) -> Self {
-        Self { format: FORMAT, version: 1, sequence: 0, metadata }
+impl TargetRecord {
+    pub(super) fn new(metadata: Metadata) -> Self {
+        Self { format: FORMAT, incarnation: Uuid::new_v4(), changes: 1, next_snapshot: 1, sequence: 0, metadata }
     }
 
     pub(super) fn etag(&self) -> ETag {
-        ETag(self.version.to_string())
+        ETag(format!("{}-{}", self.incarnation, self.changes))
     }
 
-    /// The state beside the replica; `None` when there is none.
-    pub(super) fn read(shared: &Shared) -> Result<Option<Self>, TargetError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            format: u32,
-        }
-        let path = shared.folder.join("state.json");
-        let Some(bytes) = files::read_bounded(&path, MAX_BYTES).map_err(shared.io("read state"))? else {
-            return Ok(None);
-        };
-        let unusable = |problem| TargetError::Unusable {
-            location: shared.location(),
-            problem: format!("{}: {problem}", path.display()),
-        };
-        let Versioned { format } = serde_json::from_slice(&bytes).map_err(|e| unusable(e.to_string()))?;
-        if format > FORMAT {
-            return Err(unusable(format!("its format {format} is newer than {FORMAT}, the newest of this version")));
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(|e| unusable(e.to_string()))
+    /// Has a new etag from now on.
+    pub(super) fn touch(&mut self) {
+        self.changes += 1;
     }
 
-    pub(super) fn write(&self, shared: &Shared) -> Result<(), TargetError> {
-        let json = serde_json::to_vec(self).expect("a state has only strings and numbers");
-        files::replace(&shared.folder.join("state.json"), &json).map_err(shared.io("write state"))
+    /// A name for a snapshot that no earlier one had; sorts after all of them.
+    pub(super) fn name_snapshot(&mut self) -> SnapshotId {
+        let id = SnapshotId(format!("{:012}", self.next_snapshot));
+        self.next_snapshot += 1;
+        id
     }
+
+    /// `None` when there is no state file.
+    pub(super) fn load(place: &Place, operation: &'static str) -> Result<Option<Self>, TargetError> {
+        read_record(&place.state(), operation)
+    }
+
+    pub(super) fn store(&self, place: &Place, operation: &'static str) -> Result<(), TargetError> {
+        write_record(&place.state(), self, operation)
+    }
+}
+
+/// The content of a snapshot's `.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotRecord {
+    format: u32,
+    pub(super) metadata: Metadata,
+}
+
+impl SnapshotRecord {
+    pub(super) fn new(metadata: Metadata) -> Self {
+        Self { format: FORMAT, metadata }
+    }
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path, operation: &'static str) -> Result<Option<T>, TargetError> {
+    let Some(bytes) = durable_file::read_bounded(path, MAX_RECORD_BYTES).map_err(io_error(operation, path))? else {
+        return Ok(None);
+    };
+    let unreadable = |error: serde_json::Error| damaged(path, format!("the file is damaged ({error}); restore it"));
+    // The version first: a newer format may have any other shape.
+    let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if format != FORMAT {
+        return Err(damaged(
+            path,
+            format!("it has format {format}, this libmigrate reads format {FORMAT}; use the version that wrote it"),
+        ));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+}
+
+pub(super) fn write_record<T: Serialize>(path: &Path, record: &T, operation: &'static str) -> Result<(), TargetError> {
+    let bytes = serde_json::to_vec_pretty(record).map_err(|error| io_error(operation, path)(error.into()))?;
+    durable_file::replace(path, &bytes).map_err(io_error(operation, path))
 }
