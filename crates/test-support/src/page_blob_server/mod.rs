@@ -2,7 +2,7 @@
 //!
 //! It speaks HTTP/1.1 on loopback, path style, for page blobs and small block blobs: leases, sequence numbers,
 //! conditions, checksums, snapshots, page lists with paging, diffs with interleaved ranges. Every operation is
-//! one step under one lock ([`operations`]). Faults are ordered or seeded ([`Faults`]); every request is counted
+//! one step under one lock (`operations`). Faults are ordered or seeded ([`Faults`]); every request is counted
 //! ([`Stats`]) and, if wanted, journalled. It encodes what the documents say; where they are silent, what
 //! recordings of the service show. It is no proof of what Azure does.
 
