@@ -19,9 +19,7 @@ pub(crate) fn run_all(root: &Path) -> Result<()> {
         run(cargo(root).args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
     })?;
     step("documentation", || {
-        run(cargo(root)
-            .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
-            .env("RUSTDOCFLAGS", "--deny warnings"))
+        run(cargo(root).args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step("tests", || test::run(root))
 }

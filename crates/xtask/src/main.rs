@@ -13,6 +13,7 @@ mod test;
 mod tools;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -25,7 +26,7 @@ struct Arguments {
     chore: Chore,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 enum Chore {
     /// Install what the tests need besides cargo, python3, node and cc into `.tools/`; quick when it is there
     Tools {
@@ -57,9 +58,19 @@ enum Chore {
     Ci,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match carry_out(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(chore: Chore) -> Result<()> {
     let root = repository();
-    match Arguments::parse().chore {
+    match chore {
         Chore::Tools { bench: false } => tools::install(&root, tools::Wanted::Tests),
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
