@@ -26,7 +26,7 @@ struct Arguments {
     chore: Chore,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Chore {
     /// Install what the tests need besides cargo, python3, node and cc into `.tools/`; quick when it is there
     Tools {
