@@ -41,6 +41,9 @@ pub(crate) struct Record {
     pub(crate) footer_for: Option<u64>,
     /// The last sealed cycle.
     pub(crate) sealed: Option<Seal>,
+    /// Since the last seal, blocks may have come to differ from it for another reason than a change of the
+    /// source (a roll-back, a resync, another owner): a change list does not name those.
+    pub(crate) strayed: bool,
     /// The cycle that was begun and is not sealed.
     pub(crate) open: Option<OpenCycle>,
 }

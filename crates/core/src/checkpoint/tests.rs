@@ -19,6 +19,7 @@ fn record() -> Record {
         blank: Blank::Zero,
         footer_for: None,
         sealed: None,
+        strayed: false,
         open: None,
     }
 }

@@ -372,6 +372,7 @@ fn prepare(
             Err(reason) => (None, Some(reason)),
         },
     };
+    record.strayed |= matches!(kind, CycleKind::RollBack | CycleKind::Resync);
     let point = source.point();
     let number =
         record.open.as_ref().map_or_else(|| 1 + record.sealed.as_ref().map_or(0, |s| s.cycle), |open| open.number);
@@ -406,6 +407,9 @@ fn usable(
     let sealed = record.sealed.as_ref().and_then(|seal| seal.change_id.as_deref());
     if matches!(kind, CycleKind::Initial | CycleKind::Resync) {
         return Err("this cycle compares everything".into());
+    }
+    if record.strayed {
+        return Err("a roll-back, a resync or another owner was interrupted since the last recovery point".into());
     }
     if sealed != Some(list.base().as_str()) {
         let sealed = sealed.map_or_else(|| "has no change id".into(), |id| format!("has change id {id:?}"));

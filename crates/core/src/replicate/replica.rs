@@ -402,6 +402,7 @@ impl Opening<'_> {
             blank: Blank::Unknown,
             footer_for: remote.footer_for,
             sealed: remote.sealed.clone(),
+            strayed: remote.unsealed_writes,
             open: None,
         };
         let Some((checkpoint, record)) = local else {
@@ -427,6 +428,7 @@ impl Opening<'_> {
             // The seal was finished at the target; only our own last commit was missing.
             record.sealed.clone_from(&remote.sealed);
             record.footer_for = remote.footer_for;
+            record.strayed = false;
             record.open = None;
         }
         checkpoint.commit(&record, &Change::default())?;

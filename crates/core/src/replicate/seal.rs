@@ -71,6 +71,7 @@ pub(super) async fn seal(
     shared.publish(&remote, cancel).await?;
     state.remote = remote;
     record.sealed = Some(seal);
+    record.strayed = false;
     record.open = None;
     shared.commit(&record, Change::default()).await?;
     shared.event(EventKind::Sealed {

@@ -1,8 +1,10 @@
 //! Listing, verifying, rolling back, keeping.
 
 use libmigrate::size::PageRange;
+use libmigrate::source::{ChangeId, ChangeList};
 use libmigrate::target::{Fence, LeaseId, View};
 use libmigrate::{Against, Coverage, CycleRequest, KeepRule};
+use libmigrate_test_support::page_blob_server::{Fault, Op, Refusal};
 
 use crate::on_every_target;
 use crate::world::{BLOCK, MIB, Place, World};
@@ -106,6 +108,28 @@ async fn a_maps_objects_go_when_no_recovery_point_needs_them(world: World) {
     assert_eq!(world.target().list_objects("part-").await.unwrap().len(), 1);
     let report = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
     assert!(report.is_equal());
+}
+
+/// The blocks that a roll-back has moved are in no change list of the source.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_list_is_not_believed_after_an_interrupted_roll_back() {
+    let world = World::page_blob_server().await.unwrap();
+    let Place::Server(server) = &world.place else { unreachable!() };
+    let at = |id: &str| CycleRequest { change_id: Some(ChangeId::new(id)), ..CycleRequest::default() };
+    world.image(8 * MIB, &[(0, 4 * MIB)]);
+    world.replicate(at("one")).await;
+    world.write(0, 4 * MIB);
+    world.replicate(at("two")).await;
+    let replica = world.open().await.unwrap();
+    // Everything is moved back, but never sealed.
+    server.faults().next(Op::SnapshotBlob, Fault::Refuse(Refusal::new(403, "AuthorizationFailure", "no")));
+    replica.roll_back(1, &world.cancel).await.unwrap_err();
+    replica.close().await.unwrap();
+
+    let changes = ChangeList::new(ChangeId::new("two"), ChangeId::new("three"), u64::MAX);
+    let point = world.replicate(CycleRequest { changes: Some(changes), ..CycleRequest::default() }).await;
+    world.assert_equal().await;
+    assert!(point.change_list_ignored.unwrap().contains("roll-back"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
