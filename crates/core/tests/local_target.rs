@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -324,6 +326,27 @@ async fn one_who_only_looks_does_not_keep_the_writer_out() {
     }
 
     looking.abort();
+}
+
+/// A child has all files of its parent open until its own program runs, and so the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_being_started_do_not_keep_a_released_lease() {
+    let home = Home::with_replica().await;
+    let ended = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&ended);
+    let starting = std::thread::spawn(move || {
+        while !until.load(Ordering::Relaxed) {
+            Command::new("true").status().unwrap();
+        }
+    });
+
+    for _ in 0..300 {
+        let (target, fence) = home.owned().await;
+        target.release_lease(fence.lease).await.unwrap();
+    }
+
+    ended.store(true, Ordering::Relaxed);
+    starting.join().unwrap();
 }
 
 /// A put whose caller stopped waiting still runs; the release must wait for it, or shut it out.

@@ -1,7 +1,10 @@
 //! Immutable copies. A target that takes none is asked nothing here.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use libmigrate::size::MIB;
-use libmigrate::target::{Metadata, SnapshotId, TargetError, View};
+use libmigrate::target::{LeaseId, Metadata, PageTarget, SnapshotId, TargetError, View};
 
 use super::place::{LEN, Place, filled, metadata, pages, reads_as};
 
@@ -18,10 +21,18 @@ macro_rules! owned_or_return {
     }};
 }
 
+/// A service may name a snapshot by the time at which it was asked for. Azurite 3.37 does so in whole
+/// milliseconds, and a second one in the same millisecond takes the place of the first (seen 2026-11): here
+/// every snapshot has a millisecond of its own.
+async fn take_snapshot(target: &Arc<dyn PageTarget>, lease: LeaseId) -> SnapshotId {
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    target.snapshot(&Metadata::new(), lease).await.unwrap()
+}
+
 pub(crate) async fn a_snapshot_keeps_its_bytes_and_pages(place: Place) {
     let (target, fence) = owned_or_return!(place);
     target.put(pages(STEP, 2 * STEP), filled(1, 2 * STEP), fence).await.unwrap();
-    let view = View::Snapshot(target.snapshot(&Metadata::new(), fence.lease).await.unwrap());
+    let view = View::Snapshot(take_snapshot(&target, fence.lease).await);
 
     target.put(pages(0, STEP), filled(2, STEP), fence).await.unwrap();
     target.clear(pages(STEP, STEP), fence).await.unwrap();
@@ -38,7 +49,7 @@ pub(crate) async fn a_snapshot_keeps_its_bytes_and_pages(place: Place) {
 pub(crate) async fn a_snapshot_keeps_its_length(place: Place) {
     let (target, fence) = owned_or_return!(place);
     target.put(pages(LEN - 512, 512), filled(1, 512), fence).await.unwrap();
-    let view = View::Snapshot(target.snapshot(&Metadata::new(), fence.lease).await.unwrap());
+    let view = View::Snapshot(take_snapshot(&target, fence.lease).await);
 
     target.resize(LEN + MIB, fence.lease).await.unwrap();
 
@@ -62,9 +73,9 @@ pub(crate) async fn a_snapshot_has_metadata_of_its_own(place: Place) {
 
 pub(crate) async fn snapshots_are_listed_oldest_first(place: Place) {
     let (target, fence) = owned_or_return!(place);
-    let first = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
-    let second = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
-    let third = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let first = take_snapshot(&target, fence.lease).await;
+    let second = take_snapshot(&target, fence.lease).await;
+    let third = take_snapshot(&target, fence.lease).await;
 
     let listed: Vec<SnapshotId> = place.handle().snapshots().await.unwrap().into_iter().map(|s| s.id).collect();
 
@@ -75,8 +86,8 @@ pub(crate) async fn snapshots_are_listed_oldest_first(place: Place) {
 pub(crate) async fn a_deleted_snapshot_is_gone_and_the_others_stay(place: Place) {
     let (target, fence) = owned_or_return!(place);
     target.put(pages(0, 512), filled(1, 512), fence).await.unwrap();
-    let gone = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
-    let kept = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let gone = take_snapshot(&target, fence.lease).await;
+    let kept = take_snapshot(&target, fence.lease).await;
 
     target.delete_snapshot(&gone).await.unwrap();
     target.delete_snapshot(&gone).await.unwrap();
@@ -91,10 +102,10 @@ pub(crate) async fn a_deleted_snapshot_is_gone_and_the_others_stay(place: Place)
 /// Otherwise a reader that kept the name would read other bytes under it.
 pub(crate) async fn a_deleted_snapshots_name_is_not_used_again(place: Place) {
     let (target, fence) = owned_or_return!(place);
-    let gone = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let gone = take_snapshot(&target, fence.lease).await;
     target.delete_snapshot(&gone).await.unwrap();
 
-    let next = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let next = take_snapshot(&target, fence.lease).await;
 
     assert!(next > gone, "{next} after {gone}");
 }

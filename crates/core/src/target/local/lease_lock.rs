@@ -55,8 +55,11 @@ impl LeaseLock {
 
 impl Drop for LeaseLock {
     fn drop(&mut self) {
-        // Stale words would only mislead a reader; the lock itself goes with the file.
+        // Stale words would only mislead a reader.
         let _ = self.file.set_len(0);
+        // Closing the file is not enough: a child process that is just being started has it open as well,
+        // and with it the lock, until its own program runs.
+        let _ = self.file.unlock();
     }
 }
 
@@ -69,7 +72,8 @@ pub(super) fn holder(lease: LeaseId) -> String {
 pub(super) fn is_held(place: &Place) -> io::Result<bool> {
     let Some(file) = durable_file::if_there(File::open(place.lock()))? else { return Ok(false) };
     match file.try_lock_shared() {
-        Ok(()) => Ok(false),
+        // For the reason given at `drop`.
+        Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
