@@ -165,3 +165,12 @@ fn the_open_cycle_survives_as_json() {
     assert_eq!(read, written);
     assert_eq!(read.open.unwrap().done.missing(8), runs(&[(2, 3), (6, 2)]));
 }
+
+#[test]
+fn no_room_left_is_an_error_of_its_own_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, checkpoint) = create(&folder);
+    let error = checkpoint.storage_error(redb::Error::Io(io::ErrorKind::StorageFull.into()));
+    assert!(matches!(&error, CheckpointError::Full { path: named, .. } if *named == path), "{error:?}");
+    assert_eq!(crate::error::Diagnose::code(&error), "checkpoint.full");
+}
