@@ -6,7 +6,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use libmigrate::source::{DiskSource, VhdSource, vhd};
+use libmigrate::source::Format;
+use libmigrate_fuzz::try_image;
 
 /// Room for three blocks of the smallest size.
 const LONG_FILE: usize = 2 << 20;
@@ -17,35 +18,14 @@ const HEADER: usize = 1024;
 const HEADER_CHECKSUM_AT: usize = 36;
 
 fuzz_target!(|data: &[u8]| {
-    try_image(data.to_vec());
+    try_image(Format::Vhd, data.to_vec());
 
     let mut long = data.to_vec();
     long.resize(data.len().max(LONG_FILE), 0);
     sum(&mut long[..FOOTER], FOOTER_CHECKSUM_AT);
     sum(&mut long[FOOTER..FOOTER + HEADER], HEADER_CHECKSUM_AT);
-    try_image(long);
+    try_image(Format::Vhd, long);
 });
-
-fn try_image(image: Vec<u8>) {
-    vhd::probe(&image).expect("memory can be read");
-    let Ok(disk) = VhdSource::new(image, "image.vhd") else { return };
-    let size = disk.size_bytes();
-    let mut at = 0;
-    while at < size {
-        let found = disk.extents(at..size, 16).expect("a table that was accepted describes the disk");
-        assert!(!found.is_empty() && found.len() <= 16);
-        for found in found {
-            assert_eq!(found.extent.offset(), at);
-            at = found.extent.end();
-            for offset in [found.extent.offset(), at - 1] {
-                let mut byte = [0xa5];
-                disk.read_at(offset, &mut byte).expect("an image that was accepted can be read");
-                assert!(!found.reads_as_zero || byte == [0]);
-            }
-        }
-    }
-    assert_eq!(at, size);
-}
 
 fn sum(structure: &mut [u8], at: usize) {
     structure[at..at + 4].fill(0);

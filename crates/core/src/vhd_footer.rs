@@ -59,15 +59,15 @@ impl VhdFooter {
     /// Reads a footer. `Err` says what is wrong with it.
     pub(crate) fn decode(page: &FooterPage) -> Result<Self, String> {
         if !page.starts_with(COOKIE) {
-            return Err("the footer does not start with \"conectix\"".into());
+            return Err("it does not start with \"conectix\"".into());
         }
         let (stored, sum) = (be32(page, CHECKSUM_AT), checksum(page, CHECKSUM_AT));
         if stored != sum {
-            return Err(format!("the footer's checksum is {stored:#010x}, its bytes give {sum:#010x}"));
+            return Err(format!("its checksum is {stored:#010x}, its bytes give {sum:#010x}"));
         }
         let version = be32(page, 12);
         if version >> 16 != 1 {
-            return Err(format!("the footer's format version is {version:#010x}; only 1.x is known"));
+            return Err(format!("its format version is {version:#010x}; only 1.x is known"));
         }
         Ok(Self {
             data_offset: be64(page, 16),
@@ -134,6 +134,11 @@ pub(crate) fn read_fixed_footer(page: &FooterPage) -> Option<(u64, Uuid)> {
 pub(crate) fn checksum(structure: &[u8], checksum_at: usize) -> u32 {
     let (before, after) = (&structure[..checksum_at], &structure[checksum_at + 4..]);
     !before.iter().chain(after).fold(0u32, |sum, byte| sum.wrapping_add(u32::from(*byte)))
+}
+
+/// The big-endian number at `at`, which the caller knows to be inside.
+pub(crate) fn be16(structure: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes(bytes(structure, at))
 }
 
 /// The big-endian number at `at`, which the caller knows to be inside.

@@ -11,6 +11,11 @@ diagnose!(SourceError {
     Short: "source.short", Fatal, "take a new snapshot and run the cycle again; the file must not change while it is read";
     Damaged: "source.damaged", Fatal, "check the image with the tool that made it, or name its format if it was recognised wrongly";
     Unsupported: "source.unsupported", Caller, "convert the image to raw or VHD first, or ask for the raw format if its bytes are the disk";
+    Encrypted: "source.encrypted", Caller, "decrypt the image first, or serve it decrypted over NBD by a program that has the key";
+    NotAllowed: "source.not_allowed", Caller, "if the file belongs to the disk, name the image's format or allow the file or its folder in the gate; if not, the image is hostile";
+    ParentMissing: "source.parent_missing", Caller, "put the parent beside the image, or allow its folder in the gate";
+    ParentMismatch: "source.parent_mismatch", Fatal, "find the parent that the image was made from; read over any other, the disk would be garbage";
+    Chain: "source.chain", Fatal, "merge the chain with the hypervisor's own tool, and check the image: no hypervisor makes such a chain";
     Custom: "source.custom", Fatal, "see the message of the caller's own source";
 });
 

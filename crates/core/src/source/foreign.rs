@@ -1,7 +1,7 @@
 //! Image formats that are recognised in order to be refused: copied as they are, they would make a
 //! replica that no machine starts from.
 
-use super::{DiskSource, RawSource, SourceError};
+use super::{ImageFile, SourceError};
 
 /// Name, offset and bytes of each format's mark.
 ///
@@ -17,9 +17,9 @@ const MARKS: [(&str, usize, &[u8]); 7] = [
 ];
 
 /// Fails with [`SourceError::Unsupported`] when `file` starts with a mark.
-pub(super) fn refuse(file: &RawSource) -> Result<(), SourceError> {
-    let mut head = vec![0; file.size_bytes().min(512) as usize];
-    file.read_at(0, &mut head)?;
+pub(super) fn refuse(file: &ImageFile) -> Result<(), SourceError> {
+    let mut head = vec![0; file.bytes().size_bytes().min(512) as usize];
+    file.bytes().read_at(0, &mut head)?;
     let mark = MARKS.iter().find(|(_, at, mark)| head.get(*at..).is_some_and(|rest| rest.starts_with(mark)));
     mark.map_or(Ok(()), |(name, ..)| {
         Err(SourceError::Unsupported {

@@ -2,23 +2,30 @@
 //!
 //! A [`DiskSource`] is a read-only view of one disk at one moment. Readers here are synchronous and
 //! positioned (`&self`), open the file read-only and never write, lock or truncate it; the engine calls
-//! them on blocking threads. Formats are recognised by content in [`open`].
+//! them on blocking threads. Formats are recognised by content in [`open`], and a format whose images name
+//! further files opens them only through a [`Gate`].
 
+mod chain;
 mod change_list;
 mod diagnose;
 mod foreign;
+mod gate;
+mod layered;
 mod memory;
+mod open;
 mod page_cache;
-pub mod raw;
-pub mod vhd;
+mod raw;
+mod table_cache;
+mod vhd;
+mod windows_path;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 pub use change_list::{ChangeId, ChangeList, ChangeListError};
+pub use gate::{Gate, ImageFile};
+pub use open::{Format, OpenOptions, open};
 pub use raw::RawSource;
-pub use vhd::VhdSource;
 
 use crate::extent::Extent;
 
@@ -51,6 +58,12 @@ pub trait DiskSource: Send + Sync + 'static {
     /// What the source takes best.
     fn limits(&self) -> SourceLimits {
         SourceLimits::default()
+    }
+
+    /// What the reader noticed at opening and worked around, one sentence each: a header that only its copy
+    /// could stand in for, a log that was replayed in memory.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Describes `range` from its start: contiguous extents, in order, without gaps, at most `max`, at
@@ -100,55 +113,6 @@ impl Default for SourceLimits {
     fn default() -> Self {
         Self { max_read_bytes: 4 << 20, max_in_flight: 16 }
     }
-}
-
-/// Which reader opens an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// By content: a VHD by its footer, anything else is raw.
-    #[default]
-    Detect,
-    /// The bytes as they are, whatever they look like.
-    Raw,
-    /// Fixed or dynamic VHD.
-    Vhd,
-}
-
-/// Opens the image file or block device at `path` read-only.
-///
-/// With [`Format::Detect`], the content decides, and the content is the guest's: whoever can write the
-/// disk's first or last sector can make it look like a VHD. That costs nobody but them, since no reader
-/// here opens a second file; still, name the format where it is known.
-///
-/// An image in a format that is not read here fails with [`SourceError::Unsupported`] rather than be
-/// replicated as if it were a disk; [`Format::Raw`] forces that.
-///
-/// ```
-/// use libmigrate::source::{self, Format};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let image = tempfile::NamedTempFile::new()?;
-/// # image.as_file().set_len(3 << 20)?;
-/// let disk = source::open(image.path(), Format::Detect)?;
-/// assert_eq!(disk.size_bytes(), 3 << 20);
-/// # Ok(())
-/// # }
-/// ```
-pub fn open(path: impl AsRef<Path>, format: Format) -> Result<Arc<dyn DiskSource>, SourceError> {
-    let file = RawSource::open(path)?;
-    let is_vhd = match format {
-        Format::Raw => false,
-        Format::Vhd => true,
-        Format::Detect => vhd::probe(&file)?,
-    };
-    if is_vhd {
-        let path = file.path().to_path_buf();
-        return Ok(Arc::new(VhdSource::new(file, path)?));
-    }
-    if format == Format::Detect {
-        foreign::refuse(&file)?;
-    }
-    Ok(Arc::new(file))
 }
 
 /// What can go wrong with a source.
@@ -202,13 +166,17 @@ pub enum SourceError {
         size: u64,
     },
     /// The image's own structures are wrong.
-    #[error("{} is not a valid {format} image: {problem}", path.display())]
+    #[error("{} is not a valid {format} image: {structure} at offset {offset}: {problem}", path.display())]
     Damaged {
-        /// Which.
+        /// Which file.
         path: PathBuf,
         /// Its format.
         format: &'static str,
-        /// What is wrong, and where.
+        /// Which structure.
+        structure: &'static str,
+        /// Where in the file it is, or would have to be.
+        offset: u64,
+        /// What is wrong with it.
         problem: String,
     },
     /// The image uses something that is not read here.
@@ -218,6 +186,50 @@ pub enum SourceError {
         path: PathBuf,
         /// What.
         feature: String,
+    },
+    /// The image is encrypted.
+    #[error("{} is encrypted ({method})", path.display())]
+    Encrypted {
+        /// Which.
+        path: PathBuf,
+        /// How.
+        method: String,
+    },
+    /// The image names a further file that the gate does not let through.
+    #[error("{} names the file {named:?}, which it may not make us open", path.display())]
+    NotAllowed {
+        /// Which image.
+        path: PathBuf,
+        /// What it names.
+        named: String,
+    },
+    /// None of the places that the image names has its parent.
+    #[error("{} is a difference to a parent that was not found: {problem}", path.display())]
+    ParentMissing {
+        /// Which image.
+        path: PathBuf,
+        /// Where it was looked for, and what was found there.
+        problem: String,
+    },
+    /// A parent was found, and it is not the one that the image was made from, or has changed since.
+    #[error("{} is a difference to {wanted}, but {} is {found}", path.display(), parent.display())]
+    ParentMismatch {
+        /// Which image.
+        path: PathBuf,
+        /// What was found in the parent's place.
+        parent: PathBuf,
+        /// The parent's identity, as the image states it.
+        wanted: String,
+        /// The identity that was found.
+        found: String,
+    },
+    /// The files of an image form a loop, or are too many.
+    #[error("the chain of {} cannot be followed: {problem}", path.display())]
+    Chain {
+        /// Where it went wrong.
+        path: PathBuf,
+        /// How.
+        problem: String,
     },
     /// A source of the caller's own failed.
     #[error("the source failed at offset {offset}, length {len}: {problem}")]

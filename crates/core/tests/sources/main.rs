@@ -2,7 +2,7 @@
 //! and dynamic VHDs; QEMU is the second opinion on what an image holds.
 
 mod contract;
-mod qemu;
+mod image;
 mod raw;
 mod recording;
 mod vhd;

@@ -12,7 +12,7 @@ use libmigrate::source::{self, DiskSource, Format, RawSource, SourceError};
 use tempfile::TempDir;
 
 use crate::contract::{assert_keeps_contract, extents, holes};
-use crate::qemu::sample_disk;
+use crate::image::sample_disk;
 
 const MIB: u64 = 1 << 20;
 

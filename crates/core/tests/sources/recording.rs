@@ -22,8 +22,7 @@ impl<S> Recording<S> {
     }
 }
 
-/// For a source that keeps the recording while the test looks at it.
-impl<S: DiskSource> DiskSource for &'static Recording<S> {
+impl<S: DiskSource> DiskSource for Recording<S> {
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
     }

@@ -1,121 +1,176 @@
-//! VHD images, fixed and dynamic.
+//! VHD images: fixed, dynamic and differencing (Hyper-V's `.avhd` checkpoints among them).
 //!
-//! A VHD is recognised by its last 512 bytes, the footer; a dynamic one keeps a copy of it in its first
-//! 512. Source: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (October 2006).
+//! A VHD is recognised by its last 512 bytes, the footer; dynamic and differencing ones keep a copy of it in
+//! their first 512. Source: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (October
+//! 2006).
 //!
-//! The reader stands on any [`DiskSource`] for the file's bytes, so that it runs on plain memory in tests
-//! and under the fuzzer. Everything that a file states is held against the file's length before it is
-//! believed or allocated for.
+//! A differencing disk names its parent twice over: by paths ([`dynamic_header`]), which tell where to look,
+//! and by the unique id in the parent's footer, which tells whether what was found is it. The time stamp of
+//! the parent that is stored too is not held against the file: copying a file changes it.
+//!
+//! Everything that a file states is held against the file's length before it is believed or allocated for.
 
 mod block_table;
+mod dynamic_header;
 
+use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use block_table::BlockTable;
-use uuid::Uuid;
+use dynamic_header::DynamicHeader;
 
-use super::{DiskSource, RawSource, SourceError, SourceExtent, SourceLimits};
+use super::chain::Chain;
+use super::layered::{Layer, Layered, Place, Placed};
+use super::{DiskSource, ImageFile, SourceError};
 use crate::vhd_footer::{COOKIE, DiskType, FOOTER_BYTES, FooterPage, VhdFooter};
 
 const FORMAT: &str = "VHD";
 
-/// A fixed or dynamic VHD, read from the bytes of `S`.
-#[derive(Debug)]
-pub struct VhdSource<S = RawSource> {
-    file: S,
-    size: u64,
-    disk_id: Uuid,
-    /// `None` for a fixed disk, whose bytes are the file's.
-    blocks: Option<BlockTable>,
-}
-
-/// Whether `file` ends or starts as a VHD does. A damaged VHD still is one: [`VhdSource::new`] says what
-/// is wrong with it, rather than anybody taking it for a raw disk.
-pub fn probe(file: &impl DiskSource) -> Result<bool, SourceError> {
+/// Whether the file ends or starts as a VHD does. A damaged VHD still is one: [`open`] says what is wrong
+/// with it, rather than anybody taking it for a raw disk.
+pub(super) fn probe(file: &Arc<dyn DiskSource>) -> Result<bool, SourceError> {
     let Some(footer_at) = file.size_bytes().checked_sub(FOOTER_BYTES) else { return Ok(false) };
     Ok(page_at(file, footer_at)?.starts_with(COOKIE) || page_at(file, 0)?.starts_with(COOKIE))
 }
 
-impl VhdSource {
-    /// Opens the VHD at `path` read-only.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
-        let file = RawSource::open(path)?;
-        let path = file.path().to_path_buf();
-        Self::new(file, path)
+/// Opens the VHD in `file` and all its parents.
+pub(super) fn open(file: ImageFile, chain: &mut Chain<'_>) -> Result<Arc<dyn DiskSource>, SourceError> {
+    let mut images = vec![Image::read(file)?];
+    while let Some(child) = images.last()
+        && child.footer.disk_type == DiskType::Differencing
+    {
+        let header = child.header()?;
+        let names = header.parent_names(&child.file)?;
+        let parent = chain.parent(&child.file, &names, |file| {
+            let parent = Image::read(file)?;
+            if parent.footer.disk_id == header.parent_id {
+                return Ok(parent);
+            }
+            Err(SourceError::ParentMismatch {
+                path: child.file.path().to_path_buf(),
+                parent: parent.file.path().to_path_buf(),
+                wanted: format!("the VHD with the id {}", header.parent_id),
+                found: format!("the VHD with the id {}", parent.footer.disk_id),
+            })
+        })?;
+        images.push(parent);
     }
+    // The whole chain is one disk; the image that everything began with says which.
+    let root = images.last().map(|image| image.footer.disk_id).filter(|id| !id.is_nil());
+    let identity = root.map(|id| format!("vhd:{id}"));
+    let mut below: Option<Arc<dyn DiskSource>> = None;
+    for image in images.into_iter().rev() {
+        let notes = image.notes.clone();
+        below = Some(Arc::new(Layered::new(image.layer()?, below, identity.clone()).with_notes(notes)));
+    }
+    below.ok_or_else(|| unreachable!("a chain has at least the image it starts at"))
 }
 
-impl<S: DiskSource> VhdSource<S> {
-    /// Reads the structures of the VHD in `file`; `path` names it in errors.
-    pub fn new(file: S, path: impl Into<PathBuf>) -> Result<Self, SourceError> {
-        let path = path.into();
-        let damaged = |problem| SourceError::Damaged { path: path.clone(), format: FORMAT, problem };
-        let unsupported = |feature: String| SourceError::Unsupported { path: path.clone(), feature };
-        let Some(footer_at) = file.size_bytes().checked_sub(FOOTER_BYTES) else {
-            return Err(damaged("the file is shorter than a footer".into()));
+/// One file of a chain: its footer, and the header where its type has one.
+struct Image {
+    file: ImageFile,
+    footer: VhdFooter,
+    header: Option<DynamicHeader>,
+    notes: Vec<String>,
+}
+
+impl Image {
+    /// Reads and checks the structures of one file.
+    fn read(file: ImageFile) -> Result<Self, SourceError> {
+        let bytes = file.bytes();
+        let Some(footer_at) = bytes.size_bytes().checked_sub(FOOTER_BYTES) else {
+            return Err(damaged(&file, "footer", 0, "the file is shorter than a footer".into()));
         };
-        let footer = match VhdFooter::decode(&page_at(&file, footer_at)?) {
+        let mut notes = Vec::new();
+        let footer = match VhdFooter::decode(&page_at(bytes, footer_at)?) {
             Ok(footer) => footer,
             // Only these have a copy in front; a fixed disk's first bytes are the guest's.
-            Err(problem) => match VhdFooter::decode(&page_at(&file, 0)?) {
-                Ok(copy) if matches!(copy.disk_type, DiskType::Dynamic | DiskType::Differencing) => copy,
-                _ => return Err(damaged(problem)),
+            Err(problem) => match VhdFooter::decode(&page_at(bytes, 0)?) {
+                Ok(copy) if matches!(copy.disk_type, DiskType::Dynamic | DiskType::Differencing) => {
+                    notes.push(format!(
+                        "{}: the footer at offset {footer_at} is damaged ({problem}); its copy at offset 0 was used",
+                        file.path().display()
+                    ));
+                    copy
+                }
+                _ => return Err(damaged(&file, "footer", footer_at, problem)),
             },
         };
         let size = footer.virtual_bytes;
         if size == 0 {
-            return Err(SourceError::Empty { path });
+            return Err(SourceError::Empty { path: file.path().to_path_buf() });
         }
-        let blocks = match footer.disk_type {
+        let header = match footer.disk_type {
             DiskType::Fixed if size > footer_at => {
-                return Err(damaged(format!(
-                    "the footer states a disk of {size} bytes, but only {footer_at} precede it: the file was cut"
-                )));
+                let problem =
+                    format!("it states a disk of {size} bytes, but only {footer_at} precede it: the file was cut");
+                return Err(damaged(&file, "footer", footer_at, problem));
             }
             DiskType::Fixed => None,
-            DiskType::Dynamic => Some(BlockTable::read(&file, &footer, &path)?),
-            DiskType::Differencing => return Err(unsupported("a differencing VHD (a disk with a parent)".into())),
-            DiskType::Other(number) => return Err(unsupported(format!("VHD disk type {number}"))),
+            DiskType::Dynamic | DiskType::Differencing => Some(DynamicHeader::read(&file, &footer)?),
+            DiskType::Other(number) => {
+                let path = file.path().to_path_buf();
+                return Err(SourceError::Unsupported { path, feature: format!("VHD disk type {number}") });
+            }
         };
-        Ok(Self { file, size, disk_id: footer.disk_id, blocks })
+        Ok(Self { file, footer, header, notes })
+    }
+
+    fn header(&self) -> Result<&DynamicHeader, SourceError> {
+        self.header.as_ref().ok_or_else(|| damaged(&self.file, "dynamic header", 0, "there is none".into()))
+    }
+
+    fn layer(self) -> Result<VhdLayer, SourceError> {
+        let differs = self.footer.disk_type == DiskType::Differencing;
+        let blocks = match &self.header {
+            Some(header) => Some(BlockTable::read(&self.file, &self.footer, header, differs)?),
+            None => None,
+        };
+        Ok(VhdLayer { bytes: Arc::clone(self.file.bytes()), size: self.footer.virtual_bytes, blocks })
     }
 }
 
-impl<S: DiskSource> DiskSource for VhdSource<S> {
+/// What one VHD says about the disk.
+struct VhdLayer {
+    bytes: Arc<dyn DiskSource>,
+    size: u64,
+    /// `None` for a fixed disk, whose bytes are the file's.
+    blocks: Option<BlockTable>,
+}
+
+impl Layer for VhdLayer {
     fn size_bytes(&self) -> u64 {
         self.size
     }
 
-    fn identity(&self) -> Option<String> {
-        (!self.disk_id.is_nil()).then(|| format!("vhd:{}", self.disk_id))
-    }
-
-    fn point(&self) -> Option<String> {
-        self.file.point()
-    }
-
-    fn limits(&self) -> SourceLimits {
-        self.file.limits()
-    }
-
-    fn extents(&self, range: Range<u64>, max: usize) -> Result<Vec<SourceExtent>, SourceError> {
+    fn place_at(&self, range: Range<u64>) -> Result<Placed, SourceError> {
         match &self.blocks {
-            None => self.file.extents(range, max),
-            Some(blocks) => Ok(blocks.extents(range, max)),
+            None => Ok(Placed {
+                len_bytes: range.end - range.start,
+                place: Place::File { index: 0, offset: range.start, has_holes: true },
+            }),
+            Some(blocks) => blocks.place_at(&self.bytes, range),
         }
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
-        match &self.blocks {
-            None => self.file.read_at(offset, buf),
-            Some(blocks) => blocks.read_at(&self.file, offset, buf),
-        }
+    fn file(&self, _index: usize) -> &Arc<dyn DiskSource> {
+        &self.bytes
     }
 }
 
-fn page_at(file: &impl DiskSource, offset: u64) -> Result<FooterPage, SourceError> {
+impl fmt::Debug for VhdLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VhdLayer").field("size", &self.size).field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+fn page_at(file: &Arc<dyn DiskSource>, offset: u64) -> Result<FooterPage, SourceError> {
     let mut page = [0; FOOTER_BYTES as usize];
     file.read_at(offset, &mut page)?;
     Ok(page)
+}
+
+fn damaged(file: &ImageFile, structure: &'static str, offset: u64, problem: String) -> SourceError {
+    SourceError::Damaged { path: file.path().to_path_buf(), format: FORMAT, structure, offset, problem }
 }

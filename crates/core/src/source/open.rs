@@ -1,0 +1,141 @@
+//! Opening an image: which format it is, and which further files it may bring.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::gate::{Gate, ImageFile};
+use super::{DiskSource, SourceError, foreign, vhd};
+
+/// Which reader opens an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// By content; what no format's mark is found in is raw.
+    #[default]
+    Detect,
+    /// The bytes as they are, whatever they look like.
+    Raw,
+    /// VHD: fixed, dynamic or differencing (`.vhd`, `.avhd`).
+    Vhd,
+}
+
+impl Format {
+    /// What files of this format are called.
+    fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Detect | Self::Raw => &[],
+            Self::Vhd => &["vhd", "avhd", "vhdpmem"],
+        }
+    }
+
+    /// Whether the file's name says this format too. A guest writes its disk's content; it does not name
+    /// the file.
+    fn is_named_by(self, path: &Path) -> bool {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|is| self.extensions().iter().any(|ours| ours.eq_ignore_ascii_case(is)))
+    }
+}
+
+/// Opens the image file or block device at `path` read-only, with [`OpenOptions`] as they are by default.
+///
+/// ```
+/// use libmigrate::source::{self, Format};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = tempfile::NamedTempFile::new()?;
+/// # image.as_file().set_len(3 << 20)?;
+/// let disk = source::open(image.path(), Format::Detect)?;
+/// assert_eq!(disk.size_bytes(), 3 << 20);
+/// # Ok(())
+/// # }
+/// ```
+pub fn open(path: impl AsRef<Path>, format: Format) -> Result<Arc<dyn DiskSource>, SourceError> {
+    OpenOptions::new().format(format).open(path)
+}
+
+/// How to open an image.
+///
+/// With [`Format::Detect`], the content decides, and the content is the guest's: whoever can write the
+/// disk's first or last sector can make it look like any format. So an image that was only recognised by
+/// content gets no further file (parent, backing file, extent) opened out of its folder, unless its name
+/// says the same format (`.vhd` for a VHD) or the caller allows the file ([`Gate::allow`]). Name the format
+/// where it is known.
+///
+/// An image in a format that is not read here fails with [`SourceError::Unsupported`] rather than be
+/// replicated as if it were a disk; [`Format::Raw`] forces that.
+///
+/// ```no_run
+/// use libmigrate::source::{Format, Gate, OpenOptions};
+///
+/// # fn main() -> Result<(), libmigrate::source::SourceError> {
+/// let disk = OpenOptions::new()
+///     .format(Format::Vhd)
+///     .gate(Gate::same_folder().allow("/srv/templates"))
+///     .open("/srv/vm/web01.avhd")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    format: Format,
+    gate: Gate,
+}
+
+impl OpenOptions {
+    /// By content, with further files from the image's own folder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which format the image has.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Which further files the image may bring.
+    #[must_use]
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// Opens the image file or block device at `path` read-only.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Arc<dyn DiskSource>, SourceError> {
+        self.open_image(&ImageFile::open(path)?)
+    }
+
+    /// Opens an image whose bytes come from anywhere: memory, another source, an NBD export.
+    pub fn open_image(&self, file: &ImageFile) -> Result<Arc<dyn DiskSource>, SourceError> {
+        let detected = match self.format {
+            Format::Detect => detect(file)?,
+            named => named,
+        };
+        let trusted = self.format != Format::Detect || detected.is_named_by(file.path());
+        let gate = if trusted { self.gate.clone() } else { self.gate.without_folder() };
+        open_as(detected, file.clone(), &mut Chain::new(&gate, file))
+    }
+}
+
+/// Opens `file` as `format`, which is not [`Format::Detect`].
+pub(super) fn open_as(
+    format: Format,
+    file: ImageFile,
+    chain: &mut Chain<'_>,
+) -> Result<Arc<dyn DiskSource>, SourceError> {
+    match format {
+        Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
+        Format::Vhd => vhd::open(file, chain),
+    }
+}
+
+/// Which format the content says. Fails on a format that is known and not read.
+pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
+    if vhd::probe(file.bytes())? {
+        return Ok(Format::Vhd);
+    }
+    foreign::refuse(file)?;
+    Ok(Format::Raw)
+}

@@ -1,0 +1,45 @@
+//! What the fuzz targets of image formats share: what must hold for whatever opens.
+
+use std::sync::Arc;
+
+use libmigrate::source::{Format, Gate, ImageFile, OpenOptions};
+
+/// The name under which an image may ask for one more image: itself.
+///
+/// A hostile image that names it finds a loop.
+pub const ITSELF: &str = "image";
+
+/// How many extents are looked at; a hostile table can make more than a fuzzer has time for.
+const EXTENTS: usize = 4096;
+
+/// Opens the image, which may ask for no file but itself. What opens describes itself without gaps and
+/// reads as it describes.
+pub fn try_image(format: Format, image: Vec<u8>) {
+    let file = ImageFile::new(Arc::new(image), ITSELF);
+    let gate = Gate::closed().supply(ITSELF, file.clone());
+    let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) else { return };
+    let size = disk.size_bytes();
+    let mut at = 0;
+    let mut seen = 0;
+    while at < size && seen < EXTENTS {
+        // A table that is read on demand may turn out damaged only now.
+        let Ok(found) = disk.extents(at..size, 16) else { return };
+        assert!(!found.is_empty() && found.len() <= 16);
+        for found in found {
+            assert_eq!(found.extent.offset(), at);
+            at = found.extent.end();
+            seen += 1;
+            for offset in [found.extent.offset(), at - 1] {
+                let mut byte = [0xa5];
+                if disk.read_at(offset, &mut byte).is_ok() {
+                    assert!(!found.reads_as_zero || byte == [0]);
+                } else {
+                    assert!(!found.reads_as_zero, "zeros can be read");
+                }
+            }
+        }
+    }
+    assert!(at == size || seen >= EXTENTS);
+    _ = disk.point();
+    _ = disk.notes();
+}
