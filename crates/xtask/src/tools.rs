@@ -4,7 +4,9 @@
 //! | --- | --- | --- |
 //! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `.tools/npm/` | npm, by lock file |
 //! | Microsoft's Python client, an independent reader of what we wrote | `.tools/python/` | `PyPI`, by version |
-//! | `qemu-img`, an independent reader of disk formats | the system | Debian |
+//! | libvhdi, libvmdk and dissect, independent readers of chains that QEMU reads wrong or not at all | `.tools/python/` | `PyPI`, by version |
+//! | `qemu-img`, `qemu-io` and `qemu-nbd`, independent readers and writers of disk formats | the system | Debian |
+//! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
 //! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
 //!
 //! Package registries only; no install script of a package runs. Each folder under `.tools/` keeps a stamp
@@ -102,6 +104,12 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
     let mut packages = Vec::new();
     if !on_path("qemu-img") {
         packages.push("qemu-utils");
+    }
+    if !on_path("nbdkit") {
+        packages.push("nbdkit");
+    }
+    if !on_path("nbdinfo") {
+        packages.push("libnbd-bin");
     }
     if wanted == Wanted::TestsAndBenches {
         if !on_path("time") {

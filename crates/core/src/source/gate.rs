@@ -185,3 +185,119 @@ pub(super) fn shortened(stated: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// `vm/` with an image and a file beside it, `vm/deeper/` with one, and `secret/` with one.
+    fn folders() -> (TempDir, PathBuf) {
+        let folder = TempDir::new().unwrap();
+        for file in ["vm/image", "vm/beside", "vm/deeper/below", "secret/key"] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        let image = folder.path().join("vm/image");
+        (folder, image)
+    }
+
+    fn is_refused(gate: &Gate, image: &Path, stated: &str) -> bool {
+        matches!(gate.open(image, stated), Err(SourceError::NotAllowed { .. }))
+    }
+
+    #[test]
+    fn files_beside_the_image_and_below_are_let_through() {
+        let (_folder, image) = folders();
+
+        for stated in ["beside", "./beside", "deeper/below", "deeper/../beside"] {
+            assert!(Gate::same_folder().open(&image, stated).is_ok(), "{stated}");
+        }
+    }
+
+    #[test]
+    fn files_elsewhere_are_refused_however_they_are_named() {
+        let (folder, image) = folders();
+        let absolute = folder.path().join("secret/key");
+
+        for stated in ["../secret/key", "deeper/../../secret/key", "/etc/passwd", "..", "/", absolute.to_str().unwrap()]
+        {
+            assert!(is_refused(&Gate::same_folder(), &image, stated), "{stated}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_looks_like_what_is_refused_outside_the_folder() {
+        let (_folder, image) = folders();
+        assert!(is_refused(&Gate::same_folder(), &image, "../secret/no-such-file"));
+    }
+
+    #[test]
+    fn a_link_that_leads_out_of_the_folder_is_refused() {
+        let (folder, image) = folders();
+        symlink(folder.path().join("secret/key"), folder.path().join("vm/link")).unwrap();
+        symlink(folder.path().join("secret"), folder.path().join("vm/folder-link")).unwrap();
+
+        assert!(is_refused(&Gate::same_folder(), &image, "link"));
+        assert!(is_refused(&Gate::same_folder(), &image, "folder-link/key"));
+    }
+
+    #[test]
+    fn a_closed_gate_refuses_even_the_neighbour() {
+        let (_folder, image) = folders();
+        assert!(is_refused(&Gate::closed(), &image, "beside"));
+    }
+
+    #[test]
+    fn what_is_allowed_is_let_through_by_any_of_its_names() {
+        let (folder, image) = folders();
+        let key = folder.path().join("secret/key");
+
+        for gate in [Gate::closed().allow(folder.path().join("secret")), Gate::closed().allow(&key)] {
+            assert!(gate.open(&image, "../secret/key").is_ok());
+            assert!(gate.open(&image, key.to_str().unwrap()).is_ok());
+            assert!(is_refused(&gate, &image, "beside"), "allowed was something else");
+        }
+    }
+
+    #[test]
+    fn only_regular_files_come_out_of_the_folder() {
+        let image = Path::new("/dev/image");
+        assert!(is_refused(&Gate::same_folder(), image, "null"));
+    }
+
+    #[test]
+    fn a_supplied_file_answers_its_name_and_no_other() {
+        let (_folder, image) = folders();
+        let gate = Gate::closed().supply("base", ImageFile::new(Arc::new(vec![7u8; 3]), "from the vendor"));
+
+        assert_eq!(gate.open(&image, "base").unwrap().path(), Path::new("from the vendor"));
+        assert!(is_refused(&gate, &image, "base2"));
+    }
+
+    #[test]
+    fn a_hostile_name_is_shown_short_and_plain() {
+        let stated = format!("a\u{1b}[31m\n{}", "b".repeat(10_000));
+        let shown = shortened(&stated);
+
+        assert!(shown.chars().count() <= 201 && !shown.contains(char::is_control), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_lead_out_of_the_folder(parts in prop::collection::vec(
+            prop::sample::select(vec!["..", ".", "secret", "key", "vm", "deeper", "/", "", "image"]), 0..8)
+        ) {
+            let (folder, image) = folders();
+            if let Ok(file) = Gate::same_folder().open(&image, &parts.join("/")) {
+                prop_assert!(file.path().starts_with(folder.path().canonicalize().unwrap().join("vm")));
+            }
+        }
+    }
+}

@@ -1,9 +1,11 @@
-//! Every source of disks keeps one contract ([`contract`]), shown here on raw files, block devices, fixed
-//! and dynamic VHDs; QEMU is the second opinion on what an image holds.
+//! Every source of disks keeps one contract ([`contract`]), shown here on raw files, block devices and disk
+//! images; QEMU, libvhdi, libvmdk and dissect are the second opinions on what an image holds.
 
 mod contract;
 mod image;
 mod raw;
 mod recording;
 mod vhd;
+mod vhd_chain;
+mod vhd_chain_image;
 mod vhd_image;

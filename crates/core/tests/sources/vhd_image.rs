@@ -13,15 +13,8 @@ pub(crate) const BITMAP: u64 = 512;
 /// A dynamic disk of `blocks` blocks, of which `allocated` are, block `n` full of the byte `n + 1`.
 pub(crate) fn dynamic(blocks: u32, allocated: &[u32]) -> Vec<u8> {
     let footer = footer(3, u64::from(blocks) * BLOCK, HEADER_AT as u64);
-    let mut header = vec![0; 1024];
-    put(&mut header, 0, b"cxsparse\xff\xff\xff\xff\xff\xff\xff\xff");
-    put(&mut header, 16, &(TABLE_AT as u64).to_be_bytes());
-    put(&mut header, 24, &0x0001_0000u32.to_be_bytes());
-    put(&mut header, 28, &blocks.to_be_bytes());
-    put(&mut header, 32, &(BLOCK as u32).to_be_bytes());
-    sum(&mut header, 36);
-
-    let mut image = [footer.clone(), header, vec![0xff; (blocks as usize * 4).next_multiple_of(512)]].concat();
+    let mut image =
+        [footer.clone(), dynamic_header(blocks), vec![0xff; (blocks as usize * 4).next_multiple_of(512)]].concat();
     for block in allocated {
         let first_sector = (image.len() / 512) as u32;
         put(&mut image, TABLE_AT + *block as usize * 4, &first_sector.to_be_bytes());
@@ -37,7 +30,20 @@ pub(crate) fn fixed(size: u64) -> Vec<u8> {
     [vec![1; size as usize], footer(2, size, u64::MAX)].concat()
 }
 
-fn footer(disk_type: u32, size: u64, data_offset: u64) -> Vec<u8> {
+/// The dynamic header of a disk of `blocks` blocks without a parent.
+pub(crate) fn dynamic_header(blocks: u32) -> Vec<u8> {
+    let mut header = vec![0; 1024];
+    put(&mut header, 0, b"cxsparse\xff\xff\xff\xff\xff\xff\xff\xff");
+    put(&mut header, 16, &(TABLE_AT as u64).to_be_bytes());
+    put(&mut header, 24, &0x0001_0000u32.to_be_bytes());
+    put(&mut header, 28, &blocks.to_be_bytes());
+    put(&mut header, 32, &(BLOCK as u32).to_be_bytes());
+    sum(&mut header, 36);
+    header
+}
+
+/// The footer of a disk whose id is sixteen times `0x11`.
+pub(crate) fn footer(disk_type: u32, size: u64, data_offset: u64) -> Vec<u8> {
     let mut footer = vec![0; 512];
     put(&mut footer, 0, b"conectix\0\0\0\x02\0\x01\0\0");
     put(&mut footer, 16, &data_offset.to_be_bytes());
