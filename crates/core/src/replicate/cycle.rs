@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::buffer_pool::{Buffer, Reserved};
 use super::error::{Error, ReplicateError};
+use super::listed::{self, Verdict};
 use super::pipeline::{Finding, Found, Pipeline, Work};
 use super::plan::{Planner, Run};
 use super::rebuild;
@@ -188,7 +189,14 @@ pub(super) async fn begin(
     let mut state = shared.lock().await?;
     let mut record = shared.record().await?;
     fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
-    let listed = prepare(shared, &mut record, &*source, request, roll_back)?;
+    let (record, listed) = blocking({
+        let (shared, source) = (Arc::clone(shared), Arc::clone(&source));
+        move || {
+            let listed = prepare(&shared, &mut record, &*source, request, roll_back)?;
+            Ok::<_, Error>((record, listed))
+        }
+    })
+    .await?;
     let open = record.open.as_ref().expect("just prepared").clone();
     shared.commit(&record, Change::default()).await?;
 
@@ -341,7 +349,8 @@ pub(super) async fn finish_growth(
     .await
 }
 
-/// Decides number, kind and plan of the cycle, and whether an interrupted one goes on.
+/// Decides number, kind and plan of the cycle, and whether an interrupted one goes on. Blocking: it may ask
+/// the source for its extents.
 fn prepare(
     shared: &ReplicaShared,
     record: &mut Record,
@@ -364,21 +373,25 @@ fn prepare(
     if let Some(len) = change_id.as_ref().map(String::len).filter(|len| *len > MAX_CHANGE_ID) {
         return Err(ReplicateError::ChangeIdTooLong { len, max: MAX_CHANGE_ID }.into());
     }
-    let (listed, list_ignored) = match (roll_back, request.changes) {
-        (Some(to), _) => (Some(to.differs), None),
-        (None, None) => (None, None),
-        (None, Some(list)) => match usable(&list, kind, record, change_id.as_deref(), source.size_bytes()) {
-            Ok(changed) => (Some(changed), None),
-            Err(reason) => (None, Some(reason)),
-        },
+    let (listed, list_ignored, compare_again) = match (roll_back, request.changes) {
+        (Some(to), _) => (Some(to.differs), None, false),
+        (None, None) => (None, None, false),
+        (None, Some(list)) => {
+            match listed::judge(&list, kind, record, change_id.as_deref(), source, &shared.checkpoint)? {
+                Verdict::Believed(changed) => (Some(changed), None, false),
+                Verdict::Unusable(reason) => (None, Some(reason), false),
+                Verdict::Wrong(reason) => (None, Some(reason), true),
+            }
+        }
     };
     record.strayed |= matches!(kind, CycleKind::RollBack | CycleKind::Resync);
     let point = source.point();
     let number =
         record.open.as_ref().map_or_else(|| 1 + record.sealed.as_ref().map_or(0, |s| s.cycle), |open| open.number);
-    let goes_on = record.open.as_ref().is_some_and(|open| {
-        open.kind == kind && open.point.is_some() && open.point == point && open.change_id == change_id
-    });
+    let goes_on = !compare_again
+        && record.open.as_ref().is_some_and(|open| {
+            open.kind == kind && open.point.is_some() && open.point == point && open.change_id == change_id
+        });
     if !goes_on {
         record.open = Some(OpenCycle {
             number,
@@ -394,31 +407,6 @@ fn prepare(
     }
     tracing::debug!(replica = %shared.location, cycle = number, ?kind, goes_on, "cycle prepared");
     Ok(listed)
-}
-
-/// What the list says changed, or why it cannot be used.
-fn usable(
-    list: &ChangeList,
-    kind: CycleKind,
-    record: &Record,
-    change_id: Option<&str>,
-    source_bytes: u64,
-) -> Result<ExtentSet, String> {
-    let sealed = record.sealed.as_ref().and_then(|seal| seal.change_id.as_deref());
-    if matches!(kind, CycleKind::Initial | CycleKind::Resync) {
-        return Err("this cycle compares everything".into());
-    }
-    if record.strayed {
-        return Err("a roll-back, a resync or another owner was interrupted since the last recovery point".into());
-    }
-    if sealed != Some(list.base().as_str()) {
-        let sealed = sealed.map_or_else(|| "has no change id".into(), |id| format!("has change id {id:?}"));
-        return Err(format!("it starts at {:?}, but the last recovery point {sealed}", list.base().as_str()));
-    }
-    if change_id != Some(list.end().as_str()) {
-        return Err(format!("it ends at {:?}, which is not the source's moment", list.end().as_str()));
-    }
-    list.changed(source_bytes).map_err(|e| e.to_string())
 }
 
 impl Cycle {

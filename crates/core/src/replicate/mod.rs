@@ -20,6 +20,7 @@ mod cycle;
 mod engine;
 mod error;
 mod lease_keeper;
+mod listed;
 mod pipeline;
 mod plan;
 mod rebuild;

@@ -22,5 +22,10 @@ diagnose!(SourceError {
 diagnose!(ChangeListError {
     Overflow: "change_list.overflow", Caller, "check the units: offsets and lengths are bytes";
     BeyondDisk: "change_list.beyond_disk", Caller, "ask the hypervisor for the list of this disk at its present size";
+    Reset: "change_list.reset", Caller, "ask the tracker for a new change id after this cycle, which compares the whole disk";
+    NotChained: "change_list.not_chained", Caller, "join lists in the order in which they were taken, or replicate without a list";
+    NoProgress: "change_list.no_progress", Caller, "run the conformance kit on the provider; without a list the whole disk is compared";
+    Provider: "change_list.provider", Retryable, "see the provider's own words; without a list the whole disk is compared";
+    Csv: "change_list.csv", Caller, "write one line offset,length for each area, both in bytes";
     Json: "change_list.json", Caller, "write the list as {\"base\": …, \"end\": …, \"extents\": [{\"offset\": …, \"len\": …}]}";
 });

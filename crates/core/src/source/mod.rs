@@ -6,10 +6,11 @@
 //! further files opens them only through a [`Gate`].
 
 mod chain;
-mod change_list;
+pub mod change_list;
 mod diagnose;
 mod foreign;
 mod gate;
+mod in_use;
 mod layered;
 mod memory;
 mod open;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 
 pub use change_list::{ChangeId, ChangeList, ChangeListError};
 pub use gate::{Gate, ImageFile};
+pub use in_use::InUse;
 pub use open::{Format, OpenOptions, open};
 pub use raw::RawSource;
 

@@ -21,6 +21,9 @@ on_every_target!(
     a_change_list_that_does_not_chain_is_ignored_and_said,
     a_change_list_beyond_the_disk_is_ignored_and_said,
     what_a_change_list_does_not_cover_is_compared,
+    a_change_list_that_was_reset_is_ignored_with_its_reason,
+    a_change_list_that_the_extents_contradict_is_ignored_and_said,
+    a_hole_that_the_change_list_names_does_not_contradict_it,
     an_odd_size_is_padded_with_zeros,
     a_disk_that_grew_is_followed,
     a_resync_repairs_what_the_map_did_not_know_of,
@@ -148,6 +151,40 @@ async fn what_a_change_list_does_not_cover_is_compared(world: World) {
     world.assert_equal().await;
     assert_sums(&point);
     assert_eq!((point.counts.unlisted, point.counts.read, point.counts.sent), (3 * MIB, MIB, BLOCK));
+}
+
+async fn a_change_list_that_was_reset_is_ignored_with_its_reason(world: World) {
+    world.image(8 * MIB, &[(0, 4 * MIB)]);
+    world.replicate(at("one")).await;
+    world.write(3 * MIB, BLOCK);
+    let changes = ChangeList::reset(ChangeId::new("one"), ChangeId::new("two"), "tracking was switched off");
+    let point = world.replicate(CycleRequest { changes: Some(changes), ..CycleRequest::default() }).await;
+    world.assert_equal().await;
+    assert!(point.change_list_ignored.unwrap().contains("tracking was switched off"));
+    assert_eq!((point.counts.unlisted, point.counts.sent), (0, BLOCK));
+}
+
+async fn a_change_list_that_the_extents_contradict_is_ignored_and_said(world: World) {
+    world.image(8 * MIB, &[(0, 4 * MIB)]);
+    world.replicate(at("one")).await;
+    // The third and fourth MiB become a hole, and a block of the first changes; the list knows of neither.
+    world.image(8 * MIB, &[(0, 2 * MIB)]);
+    world.write(BLOCK, BLOCK);
+    let point = world.replicate(list("one", "two", &[(6 * MIB, 1)])).await;
+    world.assert_equal().await;
+    let reason = point.change_list_ignored.unwrap();
+    assert!(reason.contains("offset 2097152") && reason.contains("zeros now"), "{reason}");
+    assert_eq!((point.counts.unlisted, point.counts.hole_cleared), (0, 2 * MIB));
+}
+
+async fn a_hole_that_the_change_list_names_does_not_contradict_it(world: World) {
+    world.image(8 * MIB, &[(0, 4 * MIB)]);
+    world.replicate(at("one")).await;
+    world.punch(2 * MIB, 2 * MIB);
+    let point = world.replicate(list("one", "two", &[(2 * MIB, 2 * MIB)])).await;
+    world.assert_equal().await;
+    assert_eq!(point.change_list_ignored, None);
+    assert_eq!((point.counts.read, point.counts.hole_cleared), (0, 2 * MIB));
 }
 
 async fn an_odd_size_is_padded_with_zeros(world: World) {

@@ -115,6 +115,13 @@ impl World {
         file.write_all_at(&vec![0; len as usize], offset).unwrap();
     }
 
+    /// Makes whole MiB of the image a hole.
+    pub(crate) fn punch(&self, offset: u64, len: u64) {
+        let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
+        let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&file, flags, offset, len).unwrap();
+    }
+
     pub(crate) fn source(&self) -> Arc<dyn DiskSource> {
         source::open(self.path("web01.raw"), Format::Raw).unwrap()
     }

@@ -3,6 +3,7 @@
 
 mod contract;
 mod image;
+mod in_use;
 mod raw;
 mod recording;
 mod vhd;

@@ -6,6 +6,14 @@
 //!
 //! Change ids are the hypervisor's (`VMware` `changeId`, Hyper-V RCT id, a QEMU bitmap's name); they are
 //! kept as they are and only ever compared for equality.
+//!
+//! - [`formats`]: the shapes in which hypervisors hand lists out.
+//! - [`feed`]: asking a provider page by page.
+//! - [`conformance`]: holding a provider against two moments of a disk.
+
+pub mod conformance;
+pub mod feed;
+mod formats;
 
 use std::fmt;
 
@@ -19,6 +27,9 @@ use crate::extent::{Extent, ExtentSet};
 pub struct ChangeId(String);
 
 impl ChangeId {
+    /// The moment before anything was written, in `VMware`'s spelling: a list from there names what is in use.
+    pub const EMPTY_DISK: &'static str = "*";
+
     /// Keeps `id` as it is.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
@@ -42,19 +53,23 @@ impl fmt::Display for ChangeId {
 pub struct ChangeList {
     base: ChangeId,
     end: ChangeId,
-    covered_to: u64,
+    covered: ExtentSet,
     extents: ExtentSet,
     furthest_start: Option<u64>,
+    reset: Option<String>,
 }
 
-/// The JSON form: `{"base": "…", "end": "…", "covered_to": 1073741824, "extents": [{"offset": 0, "len": 65536}]}`.
+/// The JSON form: `{"base": "…", "end": "…", "covered_to": 1073741824, "extents": [{"offset": 0, "len": 65536}]}`,
+/// or `{"base": "…", "end": "…", "reset": "why there is no list"}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangeListFile {
     base: ChangeId,
     end: ChangeId,
     covered_to: Option<u64>,
+    #[serde(default)]
     extents: Vec<ChangedBytes>,
+    reset: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +84,7 @@ impl TryFrom<ChangeListFile> for ChangeList {
 
     fn try_from(file: ChangeListFile) -> Result<Self, Self::Error> {
         let mut list = Self::new(file.base, file.end, file.covered_to.unwrap_or(u64::MAX));
+        list.reset = file.reset;
         for changed in file.extents {
             list.push(changed.offset, changed.len)?;
         }
@@ -78,8 +94,24 @@ impl TryFrom<ChangeListFile> for ChangeList {
 
 impl ChangeList {
     /// An empty list that speaks for the bytes below `covered_to` (`u64::MAX`: the whole disk).
-    pub const fn new(base: ChangeId, end: ChangeId, covered_to: u64) -> Self {
-        Self { base, end, covered_to, extents: ExtentSet::new(), furthest_start: None }
+    pub fn new(base: ChangeId, end: ChangeId, covered_to: u64) -> Self {
+        let covered = Extent::new(0, covered_to).into_iter().collect();
+        Self { base, end, covered, extents: ExtentSet::new(), furthest_start: None, reset: None }
+    }
+
+    /// The answer of a tracker that cannot say what changed, and why: it was switched off, it crashed, the
+    /// disk was resized, the id is unknown to it. A cycle that is given it compares the whole disk, and says
+    /// this reason.
+    pub fn reset(base: ChangeId, end: ChangeId, reason: impl Into<String>) -> Self {
+        Self { reset: Some(reason.into()), ..Self::new(base, end, 0) }
+    }
+
+    /// Extends what the list speaks for: of these bytes, only those that are [pushed](Self::push) changed.
+    pub fn cover(&mut self, offset: u64, len: u64) -> Result<(), ChangeListError> {
+        if len > 0 {
+            self.covered.insert(Extent::new(offset, len).ok_or(ChangeListError::Overflow { offset, len })?);
+        }
+        Ok(())
     }
 
     /// Adds a changed extent in bytes, in any order, overlapping or not. An empty one is no change.
@@ -108,16 +140,33 @@ impl ChangeList {
         &self.end
     }
 
+    /// One list of what changed from the start of this one to the end of `next`, which must start where this
+    /// one ends.
+    pub fn then(mut self, next: Self) -> Result<Self, ChangeListError> {
+        if self.end != next.base {
+            return Err(ChangeListError::NotChained { ends: self.end.to_string(), starts: next.base.to_string() });
+        }
+        self.end = next.end;
+        self.covered = self.covered.intersection(&next.covered);
+        self.extents = self.extents.union(&next.extents);
+        self.furthest_start = self.furthest_start.max(next.furthest_start);
+        self.reset = self.reset.or(next.reset);
+        Ok(self)
+    }
+
     /// What counts as changed on a disk of `disk_bytes`, or why the list cannot be about that disk.
     ///
     /// An extent that starts inside the disk and ends past it is clipped (trackers count in coarse
     /// units); one that starts past the end means another disk. What is not covered counts as changed.
     pub fn changed(&self, disk_bytes: u64) -> Result<ExtentSet, ChangeListError> {
+        if let Some(reason) = &self.reset {
+            return Err(ChangeListError::Reset { reason: reason.clone() });
+        }
         if let Some(offset) = self.furthest_start.filter(|start| *start >= disk_bytes) {
             return Err(ChangeListError::BeyondDisk { offset, disk_bytes });
         }
         let mut changed: ExtentSet = self.extents.intersecting(0..disk_bytes).collect();
-        changed.extend(Extent::from_range(self.covered_to..disk_bytes));
+        changed.extend(self.covered.gaps(0..disk_bytes));
         Ok(changed)
     }
 }
@@ -143,6 +192,42 @@ pub enum ChangeListError {
         offset: u64,
         /// Size of the disk.
         disk_bytes: u64,
+    },
+    /// The tracker cannot say what changed.
+    #[error("the tracker has no list: {reason}")]
+    Reset {
+        /// Its reason.
+        reason: String,
+    },
+    /// Two lists were to be joined that do not follow each other.
+    #[error("a list that ends at {ends:?} is not followed by one that starts at {starts:?}")]
+    NotChained {
+        /// Where the first ends.
+        ends: String,
+        /// Where the second starts.
+        starts: String,
+    },
+    /// A provider's pages do not go on.
+    #[error("the provider's answer from offset {from} covers nothing: the rest of the disk cannot be asked for")]
+    NoProgress {
+        /// What was asked from.
+        from: u64,
+    },
+    /// A provider failed.
+    #[error("the provider of the change list failed at offset {from}: {problem}")]
+    Provider {
+        /// What was asked from.
+        from: u64,
+        /// Its words.
+        problem: String,
+    },
+    /// A line of a CSV list cannot be read.
+    #[error("line {line} of the change list: {problem}")]
+    Csv {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
     },
     /// The JSON form cannot be read.
     #[error("not a change list: {problem}")]
@@ -184,6 +269,45 @@ mod tests {
         assert_eq!(ranges(&list(u64::MAX, &[(960, 64)]).changed(1000).unwrap()), [(960, 1000)]);
         let stray = list(u64::MAX, &[(960, 64), (1000, 1)]).changed(1000);
         assert_eq!(stray, Err(ChangeListError::BeyondDisk { offset: 1000, disk_bytes: 1000 }));
+    }
+
+    #[test]
+    fn a_gap_in_what_is_covered_counts_as_changed() {
+        let mut list = list(300, &[(10, 5)]);
+        list.cover(600, 400).unwrap();
+
+        assert_eq!(ranges(&list.changed(1000).unwrap()), [(10, 15), (300, 600)]);
+    }
+
+    #[test]
+    fn a_reset_is_no_list_however_much_was_pushed() {
+        let mut reset = ChangeList::reset(ChangeId::new("a"), ChangeId::new("b"), "tracking was off");
+        reset.push(0, 512).unwrap();
+
+        assert_eq!(reset.changed(1000), Err(ChangeListError::Reset { reason: "tracking was off".into() }));
+    }
+
+    #[test]
+    fn lists_that_follow_each_other_are_joined() {
+        let mut next = ChangeList::new(ChangeId::new("b"), ChangeId::new("c"), 900);
+        next.push(50, 50).unwrap();
+
+        let joined = list(u64::MAX, &[(10, 5)]).then(next).unwrap();
+
+        assert_eq!((joined.base().as_str(), joined.end().as_str()), ("a", "c"));
+        assert_eq!(ranges(&joined.changed(1000).unwrap()), [(10, 15), (50, 100), (900, 1000)]);
+    }
+
+    #[test]
+    fn lists_that_do_not_follow_each_other_are_not_joined() {
+        let error = list(u64::MAX, &[]).then(list(u64::MAX, &[])).unwrap_err();
+        assert_eq!(error, ChangeListError::NotChained { ends: "b".into(), starts: "a".into() });
+    }
+
+    #[test]
+    fn the_json_form_may_say_that_there_is_no_list() {
+        let read = ChangeList::from_json(r#"{"base":"a","end":"b","reset":"disk was grown"}"#).unwrap();
+        assert!(matches!(read.changed(1000), Err(ChangeListError::Reset { .. })));
     }
 
     #[test]
