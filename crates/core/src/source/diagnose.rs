@@ -7,6 +7,7 @@ diagnose!(SourceError {
     Open: "source.open", Caller, "check the path and that this process may read it";
     Empty: "source.empty", Caller, "name an image or device that has a size";
     NotADisk: "source.not_a_disk", Caller, "name a regular file or a block device";
+    MountedReadWrite: "source.mounted_read_write", Caller, "take a snapshot and open that; or freeze the file system and say so; or accept a copy of no single moment";
     Read: "source.read", Fatal, "check the disk under the source; what was settled stays, and the next run goes on from there";
     Short: "source.short", Fatal, "take a new snapshot and run the cycle again; the file must not change while it is read";
     Damaged: "source.damaged", Fatal, "check the image with the tool that made it, or name its format if it was recognised wrongly";

@@ -7,6 +7,7 @@
 
 mod chain;
 pub mod change_list;
+mod device;
 mod diagnose;
 mod foreign;
 mod gate;
@@ -140,6 +141,14 @@ pub enum SourceError {
     NotADisk {
         /// Which.
         path: PathBuf,
+    },
+    /// Something on the device is mounted read-write, or it is swapped to.
+    #[error("{} changes while it is read: it is {written_by}", path.display())]
+    MountedReadWrite {
+        /// Which device.
+        path: PathBuf,
+        /// By what.
+        written_by: String,
     },
     /// A read failed.
     #[error("cannot read {len} bytes at offset {offset} of {disk}")]

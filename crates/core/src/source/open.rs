@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
-use super::{DiskSource, SourceError, foreign, vhd};
+use super::raw::Moment;
+use super::{DiskSource, RawSource, SourceError, foreign, vhd};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,7 @@ pub fn open(path: impl AsRef<Path>, format: Format) -> Result<Arc<dyn DiskSource
 pub struct OpenOptions {
     format: Format,
     gate: Gate,
+    moment: Moment,
 }
 
 impl OpenOptions {
@@ -102,9 +104,31 @@ impl OpenOptions {
         self
     }
 
+    /// The caller's word that the file or device does not change while it is open, and the name of that
+    /// moment: a snapshot's id, or when the file system was frozen. Another moment needs another name, since
+    /// an interrupted cycle goes on only at the same one. A device is then opened even where something on it
+    /// is mounted.
+    #[must_use]
+    pub fn frozen_as(mut self, moment: impl Into<String>) -> Self {
+        self.moment = Moment::Frozen(moment.into());
+        self
+    }
+
+    /// The file or device may change while it is read. It is opened even where something on it is mounted
+    /// read-write, has no [`point`](DiskSource::point), and makes recovery points that are not
+    /// crash-consistent.
+    #[must_use]
+    pub fn may_change(mut self) -> Self {
+        self.moment = Moment::Moving;
+        self
+    }
+
     /// Opens the image file or block device at `path` read-only.
+    ///
+    /// A device that somebody writes to fails with [`SourceError::MountedReadWrite`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Arc<dyn DiskSource>, SourceError> {
-        self.open_image(&ImageFile::open(path)?)
+        let path = path.as_ref();
+        self.open_image(&ImageFile::new(Arc::new(RawSource::open_at(path, &self.moment)?), path))
     }
 
     /// Opens an image whose bytes come from anywhere: memory, another source, an NBD export.

@@ -17,18 +17,31 @@ use std::path::{Path, PathBuf};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use super::device::Kernel;
 use super::{DiskSource, SourceError, SourceExtent, page_cache};
 use crate::extent::Extent;
 
+/// What the caller knows of the bytes below.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Nothing: a file is at the moment of its last change, a device at none unless the kernel can tell.
+    #[default]
+    AsFound,
+    /// They do not change while open; the name of that moment.
+    Frozen(String),
+    /// They may change underneath.
+    Moving,
+}
+
 /// A raw image file or a block device, opened read-only.
 ///
-/// A block device changes underneath, unless the caller has frozen it (a snapshot's device, for example),
-/// so its [`point`](DiskSource::point) is unknown.
+/// A block device changes underneath, so its [`point`](DiskSource::point) is unknown, except where the kernel
+/// shows a read-only snapshot, or the caller knows ([`OpenOptions::frozen_as`](super::OpenOptions::frozen_as)).
 pub struct RawSource {
     file: File,
     path: PathBuf,
     size: u64,
-    /// `None` for a block device.
+    is_device: bool,
     point: Option<String>,
 }
 
@@ -36,33 +49,45 @@ impl RawSource {
     /// Opens the file or block device at `path` read-only.
     ///
     /// Fails with [`SourceError::NotADisk`] on anything else, which is then not even opened: a pipe would
-    /// wait for its writer, and some character devices act on being opened.
+    /// wait for its writer, and some character devices act on being opened. Fails with
+    /// [`SourceError::MountedReadWrite`] on a device that somebody writes to.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
-        let path = path.as_ref().to_path_buf();
+        Self::open_at(path.as_ref(), &Moment::AsFound)
+    }
+
+    /// Opens the file or block device at `path` read-only, knowing what the caller knows.
+    pub(super) fn open_at(path: &Path, moment: &Moment) -> Result<Self, SourceError> {
+        let path = path.to_path_buf();
         let failed = |source| SourceError::Open { path: path.clone(), source };
         refuse_other_than_disks(&fs::metadata(&path).map_err(failed)?, &path)?;
         let mut file = File::open(&path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         refuse_other_than_disks(&metadata, &path)?;
-        let (size, point) = if metadata.is_file() {
-            (metadata.len(), Some(point_of(&metadata)))
+        let is_device = !metadata.is_file();
+        let (size, found) = if is_device {
+            let state = Kernel::running().state_of(metadata.rdev());
+            if let (Some(written_by), Moment::AsFound) = (state.written_by, moment) {
+                return Err(SourceError::MountedReadWrite { path, written_by });
+            }
+            (file.seek(io::SeekFrom::End(0)).map_err(failed)?, state.point)
         } else {
-            (file.seek(io::SeekFrom::End(0)).map_err(failed)?, None)
+            (metadata.len(), Some(point_of(&metadata)))
+        };
+        let point = match moment {
+            Moment::AsFound => found,
+            Moment::Frozen(name) => Some(format!("frozen:{name}")),
+            Moment::Moving => None,
         };
         if size == 0 {
             return Err(SourceError::Empty { path });
         }
         page_cache::expect_scattered_reads(&file);
-        Ok(Self { file, path, size, point })
+        Ok(Self { file, path, size, is_device, point })
     }
 
     /// Where the file or device is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    fn is_block_device(&self) -> bool {
-        self.point.is_none()
     }
 
     /// The extent that starts at `range.start`; `None` when the file system cannot tell holes from data.
@@ -110,7 +135,7 @@ impl DiskSource for RawSource {
         let mut found = Vec::new();
         let mut at = range.start;
         while at < range.end && found.len() < max.max(1) {
-            let known = if self.is_block_device() {
+            let known = if self.is_device {
                 None
             } else {
                 self.extent_at(at..range.end).map_err(|error| self.failed(at, range.end - at, error))?

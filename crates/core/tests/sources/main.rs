@@ -2,6 +2,7 @@
 //! images; QEMU, libvhdi, libvmdk and dissect are the second opinions on what an image holds.
 
 mod contract;
+mod device;
 mod image;
 mod in_use;
 mod raw;

@@ -248,38 +248,6 @@ fn a_pipe_without_a_writer_is_refused_at_once() {
     assert!(matches!(answer, Err(SourceError::NotADisk { .. })), "{answer:?}");
 }
 
-/// A loop device over a file; gone when dropped.
-struct LoopDevice(PathBuf);
-
-impl LoopDevice {
-    fn over(path: &Path) -> Option<Self> {
-        let output = Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(path).output().ok()?;
-        let name = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-        Some(Self(name.trim().into()))
-    }
-}
-
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_block_device_is_read_whole_and_has_no_point() {
-    let folder = TempDir::new().unwrap();
-    let path = sparse_file(&folder);
-    let Some(device) = LoopDevice::over(&path) else {
-        println!("SKIPPED: no loop device can be made here");
-        return;
-    };
-
-    let source = source::open(&device.0, Format::Detect).unwrap();
-
-    assert_eq!((source.size_bytes(), source.point(), holes(&*source)), (8 * MIB, None, vec![]));
-    assert!(assert_keeps_contract(&*source) == fs::read(&path).unwrap());
-}
-
 fn open_image_that_starts_with(mark: &[u8], format: Format) -> Result<u64, SourceError> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("image");

@@ -7,7 +7,7 @@
 //! Change ids are the hypervisor's (`VMware` `changeId`, Hyper-V RCT id, a QEMU bitmap's name); they are
 //! kept as they are and only ever compared for equality.
 //!
-//! - [`formats`]: the shapes in which hypervisors hand lists out.
+//! - `formats`: the shapes in which hypervisors hand lists out ([`ChangeList::from_vmware`] and its like).
 //! - [`feed`]: asking a provider page by page.
 //! - [`conformance`]: holding a provider against two moments of a disk.
 
