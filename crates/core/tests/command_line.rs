@@ -1,5 +1,6 @@
 //! The replicate example as a person uses it.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +46,26 @@ fn run_again_it_makes_the_next_delta() {
     assert_eq!(point["recovery_point"]["cycle"], 2);
     assert_eq!(point["recovery_point"]["counts"]["sent"], 0);
     assert_eq!(lines.last().unwrap()["type"], "verified");
+}
+
+#[test]
+fn a_hypervisors_change_list_is_taken_as_the_hypervisor_gives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk.raw");
+    SampleDisk { len: 16 << 20, data_bytes: 16 << 20, seed: 1 }.write(&disk).unwrap();
+    let first = command(folder.path()).args(["--change-id", "52 de/1"]).output().unwrap();
+    std::fs::File::options().write(true).open(&disk).unwrap().write_all_at(&[7; 512], 1 << 20).unwrap();
+    let areas = r#"{"startOffset":0,"length":16777216,"changedArea":[{"start":1048576,"length":65536}]}"#;
+    std::fs::write(folder.path().join("areas.json"), areas).unwrap();
+
+    let list = ["--changes", "areas.json", "--changes-format", "vmware", "--changes-base", "52 de/1"];
+    let second =
+        command(folder.path()).args(list).args(["--change-id", "52 de/2", "--json", "--verify"]).output().unwrap();
+
+    assert!(first.status.success() && second.status.success(), "{}{}", text(&first), text(&second));
+    let lines: Vec<serde_json::Value> = text(&second).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let point = &lines.iter().find(|line| line["type"] == "recovery_point").unwrap()["recovery_point"];
+    assert_eq!((&point["counts"]["read"], &point["change_list_ignored"]), (&65_536.into(), &serde_json::Value::Null));
 }
 
 #[test]

@@ -6,17 +6,15 @@
 mod demonstration;
 mod options;
 mod report;
+mod source;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
-use libmigrate::source::{self, ChangeId, ChangeList};
 use libmigrate::{
-    Against, CancellationToken, Consistency, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error,
-    PageTarget, Replica,
+    Against, CancellationToken, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error, PageTarget, Replica,
 };
 
 use options::{Options, VerifyChoice};
@@ -51,32 +49,16 @@ async fn cancel_on_ctrl_c(cancel: CancellationToken) {
 
 /// Whether everything that was compared was equal.
 async fn run(options: &Options, cancel: &CancellationToken) -> anyhow::Result<bool> {
-    match (&options.source, &options.target) {
+    match (&options.source.source, &options.target) {
         (Some(path), Some(target)) => {
-            let source = source::open(path, options.format()).map_err(Error::from)?;
+            let source = options.source.open(path)?;
             let target = options.target(target)?;
             let engine = Engine::new(options.engine(options.state_dir()))?;
-            let request = request(options)?;
+            let request = CycleRequest { kind: options.kind.into(), ..options.source.request()? };
             replicate(options, &engine, source, target, request, cancel).await
         }
         _ => demonstration::run(options, cancel).await,
     }
-}
-
-fn request(options: &Options) -> anyhow::Result<CycleRequest> {
-    let changes = match &options.changes {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(ChangeList::from_json(&text).map_err(Error::from).with_context(|| format!("in {}", path.display()))?)
-        }
-        None => None,
-    };
-    Ok(CycleRequest {
-        kind: options.kind.into(),
-        changes,
-        change_id: options.change_id.clone().map(ChangeId::new),
-        consistency: if options.moving_source { Consistency::Moving } else { Consistency::PointInTime },
-    })
 }
 
 /// One cycle and, if asked for, its verification.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use libmigrate::source::Format;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
 use libmigrate::{EngineOptions, Error, PageTarget, RequestCost, RequestedKind};
+
+use crate::source::SourceOptions;
 
 /// Replicates a disk into an Azure page blob or a local folder. Without arguments: a demonstration.
 ///
@@ -17,19 +18,12 @@ use libmigrate::{EngineOptions, Error, PageTarget, RequestCost, RequestedKind};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "replicate", version)]
 pub(crate) struct Options {
-    /// Disk image or block device to read.
-    #[arg(long, value_name = "PATH", requires = "target")]
-    pub(crate) source: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceOptions,
     /// Where the replica goes: a path, or the https URL of a page blob. The credential is a SAS in the URL, or
     /// the connection string in `AZURE_STORAGE_CONNECTION_STRING`.
     #[arg(long, value_name = "PATH-or-URL", requires = "source")]
     pub(crate) target: Option<String>,
-    /// Change list as JSON: {"base": …, "end": …, "extents": [{"offset": …, "len": …}]}.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) changes: Option<PathBuf>,
-    /// The hypervisor's id of the source's moment, kept for the next change list to start from.
-    #[arg(long, value_name = "ID")]
-    pub(crate) change_id: Option<String>,
     /// Folder for checkpoints [default: $`XDG_STATE_HOME/libmigrate` or ~/.local/state/libmigrate].
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -48,12 +42,6 @@ pub(crate) struct Options {
     /// Kind of pass.
     #[arg(long, value_enum, default_value = "delta")]
     pub(crate) kind: Kind,
-    /// Read the bytes as they are, even if they look like an image format.
-    #[arg(long)]
-    pub(crate) raw: bool,
-    /// The source may change while it is read; the recovery point is marked as not crash-consistent.
-    #[arg(long)]
-    pub(crate) moving_source: bool,
     /// Limit on buffers, such as 64M.
     #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "256M")]
     pub(crate) memory: u64,
@@ -102,11 +90,6 @@ pub(crate) enum VerifyChoice {
 }
 
 impl Options {
-    /// How the source is read.
-    pub(crate) fn format(&self) -> Format {
-        if self.raw { Format::Raw } else { Format::Detect }
-    }
-
     /// Where checkpoints go.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         if self.no_state {

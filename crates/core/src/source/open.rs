@@ -139,7 +139,11 @@ impl OpenOptions {
         };
         let trusted = self.format != Format::Detect || detected.is_named_by(file.path());
         let gate = if trusted { self.gate.clone() } else { self.gate.without_folder() };
-        open_as(detected, file.clone(), &mut Chain::new(&gate, file))
+        let disk = open_as(detected, file.clone(), &mut Chain::new(&gate, file))?;
+        for note in disk.notes() {
+            tracing::warn!(image = %file.path().display(), note, "source opened with a note");
+        }
+        Ok(disk)
     }
 }
 

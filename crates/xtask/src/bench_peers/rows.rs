@@ -195,7 +195,13 @@ impl Stage {
         // A new blob for each run, unless state is kept between them.
         let blob = if name == "changing" { name.to_owned() } else { format!("{:016x}", fastrand::u64(..)) };
         let url = format!("{}/replicas/{blob}?sig=open", self.endpoint);
-        command.arg("--json").arg("--raw").arg("--source").arg(image).args(["--target", &url]).args(options);
+        command
+            .arg("--json")
+            .args(["--format", "raw"])
+            .arg("--source")
+            .arg(image)
+            .args(["--target", &url])
+            .args(options);
         let state = self.folder.join(format!("state-{blob}"));
         if with_state {
             command.arg(&state);
