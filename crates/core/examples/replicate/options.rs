@@ -15,7 +15,6 @@ use crate::source::SourceOptions;
 ///
 /// Run the same command again to go on after an interruption, or to send what changed since.
 #[derive(Clone, Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "replicate", version)]
 pub(crate) struct Options {
     #[command(flatten)]

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,24 +15,22 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::buffer_pool::{Buffer, Reserved};
+use super::buffer_pool::Reserved;
 use super::error::{Error, ReplicateError};
+use super::growth::fit_to;
 use super::listed::{self, Verdict};
-use super::pipeline::{Finding, Found, Pipeline, Work};
+use super::pipeline::{Found, Pipeline, Work};
 use super::plan::{Planner, Run};
+use super::reader::{Reader, compare};
 use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
-use super::target_record::{MAX_CHANGE_ID, RecoveryPoint, TargetRecord};
-use crate::checkpoint::{Blank, Change, OpenCycle, Record};
-use crate::digest::block::BlockState;
-use crate::digest::diff::{RequestCost, diff_run};
-use crate::digest::map;
+use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
+use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
-use crate::size::{BlockSize, PageRange, replica_len};
+use crate::size::BlockSize;
 use crate::source::{ChangeId, ChangeList, DiskSource, SourceError, SourceExtent};
-use crate::target::FOOTER_BYTES;
 
 /// What kind of pass the caller asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -268,87 +265,6 @@ pub(super) struct RollBackTo {
     pub(super) differs: ExtentSet,
 }
 
-/// Makes replica and checkpoint as large as the source, if it grew.
-async fn fit_to(
-    shared: &ReplicaShared,
-    state: &mut ReplicaState,
-    record: &mut Record,
-    source: &dyn DiskSource,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let size = source.size_bytes();
-    let wanted = replica_len(size).ok_or(ReplicateError::DiskSize { bytes: size })?;
-    let location = || shared.location.to_string();
-    if size < state.remote.source_bytes {
-        let before = state.remote.source_bytes;
-        return Err(ReplicateError::DiskShrank { location: location(), before, now: size }.into());
-    }
-    if let (Some(expected), Some(found)) = (state.remote.source_identity.clone(), source.identity())
-        && expected != found
-    {
-        return Err(ReplicateError::OtherDisk { location: location(), expected, found }.into());
-    }
-    if wanted > state.remote.disk_bytes {
-        let remote = &state.remote;
-        state.remote = TargetRecord {
-            grown_from: remote.grown_from.or(Some(remote.disk_bytes)),
-            disk_bytes: wanted,
-            unsealed_writes: true,
-            ..remote.clone()
-        };
-        shared.publish(&state.remote, cancel).await?;
-    }
-    state.remote.source_bytes = size;
-    record.source_bytes = size;
-    finish_growth(shared, state, record, cancel).await
-}
-
-/// Carries a growth through that the target's own record speaks of: length, then rows.
-///
-/// The old footer's page was data's next page; its block is forgotten, so that it is written anew.
-pub(super) async fn finish_growth(
-    shared: &ReplicaShared,
-    state: &mut ReplicaState,
-    record: &mut Record,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let target_len = state.remote.disk_bytes + FOOTER_BYTES;
-    if state.target_len != target_len {
-        shared.call(cancel, || shared.target.resize(target_len, shared.lease)).await?;
-        state.target_len = target_len;
-    }
-    let (before, after) = (record.disk(), Record { disk_bytes: state.remote.disk_bytes, ..record.clone() }.disk());
-    if before == after {
-        return Ok(());
-    }
-    let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
-    let last = before.bytes / crate::checkpoint::WINDOW_BYTES;
-    let old_footer = before.bytes / before.block_size.bytes() - last * before.blocks_per_window();
-    record.disk_bytes = after.bytes;
-    record.footer_for = None;
-    record.open = None;
-    let grown = record.clone();
-    blocking(move || {
-        let mut states = if before.bytes.is_multiple_of(crate::checkpoint::WINDOW_BYTES) {
-            Vec::new()
-        } else {
-            checkpoint.window(last, before, blank)?.states
-        };
-        states.resize(after.blocks_in_window(last), BlockState::Zero);
-        states[old_footer as usize] = BlockState::Unknown;
-        let mut change = Change { map: vec![(last, map::encode(&states))], ..Change::default() };
-        if blank == Blank::Unknown {
-            // What the target grew by reads as zero, whatever an absent row means.
-            change.map.extend(
-                (last + 1..after.windows())
-                    .map(|window| (window, map::encode(&vec![BlockState::Zero; after.blocks_in_window(window)]))),
-            );
-        }
-        checkpoint.commit(&grown, &change)
-    })
-    .await
-}
-
 /// Decides number, kind and plan of the cycle, and whether an interrupted one goes on. Blocking: it may ask
 /// the source for its extents.
 fn prepare(
@@ -568,80 +484,4 @@ impl Cycle {
             }
         }
     }
-}
-
-/// Reads runs and compares them, on a blocking thread, until there are none.
-struct Reader {
-    source: Arc<dyn DiskSource>,
-    shared: Arc<ReplicaShared>,
-    runs: async_channel::Receiver<Run>,
-    found: mpsc::UnboundedSender<Found>,
-    block_size: BlockSize,
-    cancel: CancellationToken,
-    runtime: Handle,
-}
-
-impl Reader {
-    fn run(self) {
-        while let Ok(run) = self.runs.recv_blocking() {
-            let take = self.cancel.run_until_cancelled(self.shared.engine.pool.take(run.len));
-            let Some(buffer) = self.runtime.block_on(take) else { return };
-            // The source may be the caller's own code; its panic is one failed cycle, not a hang.
-            let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
-                Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
-            });
-            if self.found.send(found).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn read(&self, run: Run, mut buffer: Buffer) -> Found {
-        let bytes = buffer.as_mut_slice();
-        let max_read = self.source.limits().max_read_bytes.max(1);
-        let mut filled = 0;
-        for data in &run.data {
-            let start = (data.offset() - run.offset) as usize;
-            let end = (data.end().min(self.source.size_bytes()).max(data.offset()) - run.offset) as usize;
-            bytes[filled..start].fill(0);
-            for piece in (start..end).step_by(max_read as usize) {
-                let piece = piece..end.min(piece + max_read as usize);
-                self.source.read_at(run.offset + piece.start as u64, &mut bytes[piece])?;
-            }
-            filled = end;
-        }
-        bytes[filled..].fill(0);
-        Ok(compare(run, &buffer.freeze(), self.block_size, self.shared.engine.options.request_cost))
-    }
-}
-
-/// What a run that was read comes to.
-fn compare(run: Run, bytes: &Bytes, block_size: BlockSize, cost: RequestCost) -> Finding {
-    let diff = diff_run(bytes, &run.old, block_size, cost);
-    let pages = |range: &Range<usize>| {
-        PageRange::new(run.offset + range.start as u64, range.len() as u64).expect("runs of grains are whole pages")
-    };
-    let puts: Vec<_> = diff.put.iter().map(|range| (pages(range), bytes.slice(range.clone()))).collect();
-    let clears: Vec<_> = diff.clear.iter().map(pages).collect();
-    let sent = puts.iter().map(|(range, _)| range.len_bytes()).sum();
-    let all_cleared: u64 = clears.iter().map(|range| range.len_bytes()).sum();
-    let cleared = clears
-        .iter()
-        .flat_map(|range| run.data.iter().filter_map(|data| data.intersect(range.extent())))
-        .map(Extent::len_bytes)
-        .sum();
-    let read = run.data_bytes();
-    let counts = Counts {
-        read,
-        sent,
-        cleared,
-        skipped: read - sent - cleared,
-        hole_cleared: all_cleared - cleared,
-        puts: puts.len() as u64,
-        clears: clears.len() as u64,
-        // Accounted for by the plan of the window.
-        hole: 0,
-        unlisted: 0,
-    };
-    Finding { window: run.window, blocks: run.blocks, old: run.old, new: diff.states, puts, clears, counts }
 }

@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::cycle::finish_growth;
 use super::engine::{DiskDescription, EngineShared};
 use super::error::{Error, ReplicateError};
+use super::growth::finish_growth;
 use super::lease_keeper::{LeaseHealth, LeaseKeeper};
 use super::rebuild;
 use super::retry::Retry;

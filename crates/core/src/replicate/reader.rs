@@ -1,0 +1,97 @@
+//! Reading runs of the source and comparing them with what the target holds.
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::buffer_pool::Buffer;
+use super::error::ReplicateError;
+use super::pipeline::{Finding, Found};
+use super::plan::Run;
+use super::replica::ReplicaShared;
+use crate::digest::diff::{RequestCost, diff_run};
+use crate::extent::Extent;
+use crate::progress::Counts;
+use crate::size::{BlockSize, PageRange};
+use crate::source::DiskSource;
+
+/// Reads runs and compares them, on a blocking thread, until there are none.
+pub(super) struct Reader {
+    pub(super) source: Arc<dyn DiskSource>,
+    pub(super) shared: Arc<ReplicaShared>,
+    pub(super) runs: async_channel::Receiver<Run>,
+    pub(super) found: mpsc::UnboundedSender<Found>,
+    pub(super) block_size: BlockSize,
+    pub(super) cancel: CancellationToken,
+    pub(super) runtime: Handle,
+}
+
+impl Reader {
+    pub(super) fn run(self) {
+        while let Ok(run) = self.runs.recv_blocking() {
+            let take = self.cancel.run_until_cancelled(self.shared.engine.pool.take(run.len));
+            let Some(buffer) = self.runtime.block_on(take) else { return };
+            // The source may be the caller's own code; its panic is one failed cycle, not a hang.
+            let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
+                Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
+            });
+            if self.found.send(found).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn read(&self, run: Run, mut buffer: Buffer) -> Found {
+        let bytes = buffer.as_mut_slice();
+        let max_read = self.source.limits().max_read_bytes.max(1);
+        let mut filled = 0;
+        for data in &run.data {
+            let start = (data.offset() - run.offset) as usize;
+            let end = (data.end().min(self.source.size_bytes()).max(data.offset()) - run.offset) as usize;
+            bytes[filled..start].fill(0);
+            for piece in (start..end).step_by(max_read as usize) {
+                let piece = piece..end.min(piece + max_read as usize);
+                self.source.read_at(run.offset + piece.start as u64, &mut bytes[piece])?;
+            }
+            filled = end;
+        }
+        bytes[filled..].fill(0);
+        Ok(compare(run, &buffer.freeze(), self.block_size, self.shared.engine.options.request_cost))
+    }
+}
+
+/// What a run that was read comes to.
+pub(super) fn compare(run: Run, bytes: &Bytes, block_size: BlockSize, cost: RequestCost) -> Finding {
+    let diff = diff_run(bytes, &run.old, block_size, cost);
+    let pages = |range: &Range<usize>| {
+        PageRange::new(run.offset + range.start as u64, range.len() as u64).expect("runs of grains are whole pages")
+    };
+    let puts: Vec<_> = diff.put.iter().map(|range| (pages(range), bytes.slice(range.clone()))).collect();
+    let clears: Vec<_> = diff.clear.iter().map(pages).collect();
+    let sent = puts.iter().map(|(range, _)| range.len_bytes()).sum();
+    let all_cleared: u64 = clears.iter().map(|range| range.len_bytes()).sum();
+    let cleared = clears
+        .iter()
+        .flat_map(|range| run.data.iter().filter_map(|data| data.intersect(range.extent())))
+        .map(Extent::len_bytes)
+        .sum();
+    let read = run.data_bytes();
+    let counts = Counts {
+        read,
+        sent,
+        cleared,
+        skipped: read - sent - cleared,
+        hole_cleared: all_cleared - cleared,
+        puts: puts.len() as u64,
+        clears: clears.len() as u64,
+        // Accounted for by the plan of the window.
+        hole: 0,
+        unlisted: 0,
+    };
+    Finding { window: run.window, blocks: run.blocks, old: run.old, new: diff.states, puts, clears, counts }
+}
