@@ -7,6 +7,7 @@ mod bench_peers;
 mod ci;
 mod command;
 mod crash_storm;
+mod fuzz;
 mod guide;
 mod licences;
 mod test;
@@ -48,6 +49,15 @@ enum Chore {
         #[arg(long, default_value = "local")]
         target: String,
     },
+    /// Fuzz everything that parses bytes nobody here wrote
+    Fuzz {
+        /// How long each target runs
+        #[arg(long)]
+        seconds: u64,
+        /// Only this one
+        #[arg(long)]
+        target: Option<String>,
+    },
     /// Measure ours and the peers in turn on the same images
     BenchPeers {
         /// How often each program runs
@@ -76,6 +86,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
         Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
+        Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }
 }
