@@ -154,9 +154,11 @@ impl Gate {
     }
 }
 
-/// The folder that relative names of the image at `image` start from.
+/// The folder that relative names of the image at `image` start from: where the file is, not where a link to
+/// it is.
 fn folder_of(image: &Path) -> PathBuf {
-    match image.parent() {
+    let file = image.canonicalize();
+    match file.as_deref().unwrap_or(image).parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     }
@@ -246,6 +248,16 @@ mod tests {
 
         assert!(is_refused(&Gate::same_folder(), &image, "link"));
         assert!(is_refused(&Gate::same_folder(), &image, "folder-link/key"));
+    }
+
+    #[test]
+    fn an_image_that_is_named_by_a_link_has_the_files_beside_itself() {
+        let (folder, image) = folders();
+        let link = folder.path().join("secret/link");
+        symlink(&image, &link).unwrap();
+
+        assert!(Gate::same_folder().open(&link, "beside").is_ok());
+        assert!(is_refused(&Gate::same_folder(), &link, "../secret/key"));
     }
 
     #[test]

@@ -99,6 +99,12 @@ impl ChangeList {
         Self { base, end, covered, extents: ExtentSet::new(), furthest_start: None, reset: None }
     }
 
+    /// A list that speaks for the whole disk and names `changed`, such as a dirty bitmap.
+    pub fn of(base: ChangeId, end: ChangeId, changed: ExtentSet) -> Self {
+        let furthest_start = changed.iter().next_back().map(Extent::offset);
+        Self { extents: changed, furthest_start, ..Self::new(base, end, u64::MAX) }
+    }
+
     /// The answer of a tracker that cannot say what changed, and why: it was switched off, it crashed, the
     /// disk was resized, the id is unknown to it. A cycle that is given it compares the whole disk, and says
     /// this reason.
@@ -269,6 +275,13 @@ mod tests {
         assert_eq!(ranges(&list(u64::MAX, &[(960, 64)]).changed(1000).unwrap()), [(960, 1000)]);
         let stray = list(u64::MAX, &[(960, 64), (1000, 1)]).changed(1000);
         assert_eq!(stray, Err(ChangeListError::BeyondDisk { offset: 1000, disk_bytes: 1000 }));
+    }
+
+    #[test]
+    fn a_list_of_a_set_is_the_list_of_its_extents() {
+        let pushed = list(u64::MAX, &[(10, 5), (40, 2)]);
+        let of = ChangeList::of(ChangeId::new("a"), ChangeId::new("b"), pushed.extents.clone());
+        assert_eq!(of, pushed);
     }
 
     #[test]
