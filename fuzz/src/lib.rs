@@ -43,3 +43,22 @@ pub fn try_image(format: Format, image: Vec<u8>) {
     _ = disk.point();
     _ = disk.notes();
 }
+
+/// What a server says until requests are served: an export of 1 MiB with structured replies, the allocation
+/// context as number 1 and the dirty bitmap `b` as number 2.
+pub fn nbd_handshake() -> Vec<u8> {
+    let answer = |option: u32, kind: u32, data: &[u8]| {
+        let head = [option.to_be_bytes(), kind.to_be_bytes(), (data.len() as u32).to_be_bytes()].concat();
+        [&0x0003_e889_0455_65a9u64.to_be_bytes()[..], &head, data].concat()
+    };
+    [
+        b"NBDMAGICIHAVEOPT\0\x03".to_vec(),
+        answer(8, 1, &[]),
+        answer(10, 4, b"\0\0\0\x01base:allocation"),
+        answer(10, 4, b"\0\0\0\x02qemu:dirty-bitmap:b"),
+        answer(10, 1, &[]),
+        answer(7, 3, &[&[0, 0][..], &(1u64 << 20).to_be_bytes(), &[0, 3]].concat()),
+        answer(7, 1, &[]),
+    ]
+    .concat()
+}

@@ -28,20 +28,24 @@ pub trait Diagnose: std::error::Error {
 }
 
 /// Implements [`Diagnose`] for an enum as one table, so that code, kind and remedy of a variant stand
-/// side by side, and lists the codes for the catalogue's test.
+/// side by side, and lists the codes for the catalogue's test. A variant after `inside` holds another such
+/// error, which speaks for itself.
 macro_rules! diagnose {
-    ($error:ty { $($variant:ident: $code:literal, $kind:ident, $remedy:literal;)+ }) => {
+    ($error:ty { $($variant:ident: $code:literal, $kind:ident, $remedy:literal;)+ } $(inside $inner:ident)*) => {
         impl $crate::error::Diagnose for $error {
             fn code(&self) -> &'static str {
-                match self { $(Self::$variant { .. } => $code,)+ }
+                match self { $(Self::$variant { .. } => $code,)+ $(Self::$inner(inner) => inner.code(),)* }
             }
 
             fn kind(&self) -> $crate::error::ErrorKind {
-                match self { $(Self::$variant { .. } => $crate::error::ErrorKind::$kind,)+ }
+                match self {
+                    $(Self::$variant { .. } => $crate::error::ErrorKind::$kind,)+
+                    $(Self::$inner(inner) => inner.kind(),)*
+                }
             }
 
             fn remedy(&self) -> &'static str {
-                match self { $(Self::$variant { .. } => $remedy,)+ }
+                match self { $(Self::$variant { .. } => $remedy,)+ $(Self::$inner(inner) => inner.remedy(),)* }
             }
         }
 

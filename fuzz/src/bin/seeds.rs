@@ -41,7 +41,13 @@ fn seeds() -> Vec<(&'static str, u32, Vec<u8>, usize)> {
     let vmware = r#"[{"startOffset":0,"length":4096,"changedArea":[{"start":512,"length":512}]}]"#;
     let hyper_v = r#"{"ByteOffset":0,"ProcessedByteLength":4096,"ChangedByteOffsets":[0],"ChangedByteLengths":[9]}"#;
     let vddk = r#"{"startSector":0,"numSectors":99,"chunkSize":8,"allocatedBlocks":[{"offset":8,"length":8}]}"#;
+    let read = [&[0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 12][..], &[0; 10], &[16, 0]];
+    let pairs = [0, 0, 0, 2, 0, 16, 0, 0, 0, 0, 0, 1];
+    let dirty = [&[0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 12][..], &pairs];
     vec![
+        ("nbd_server", 0, libmigrate_fuzz::nbd_handshake(), 4096),
+        ("nbd_server", 1, read.concat(), 4096),
+        ("nbd_server", 2, [read.concat(), dirty.concat()].concat(), 4096),
         ("vhd_image", 0, vhd_image::dynamic(3, &[0, 2]), 4096),
         ("vhd_image", 1, vhd_image::fixed(512), 1024),
         ("vhd_image", 2, difference.image(), 4096),

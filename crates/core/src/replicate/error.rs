@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
+use crate::source::nbd::NbdError;
 use crate::source::{ChangeListError, SourceError};
 use crate::target::TargetError;
 
@@ -56,6 +57,7 @@ impl Error {
     pub fn catalogue() -> impl Iterator<Item = (&'static str, ErrorKind, &'static str)> {
         [
             SourceError::CATALOGUE,
+            NbdError::CATALOGUE,
             ChangeListError::CATALOGUE,
             TargetError::CATALOGUE,
             CheckpointError::CATALOGUE,

@@ -18,7 +18,7 @@ diagnose!(SourceError {
     ParentMismatch: "source.parent_mismatch", Fatal, "find the parent that the image was made from; read over any other, the disk would be garbage";
     Chain: "source.chain", Fatal, "merge the chain with the hypervisor's own tool, and check the image: no hypervisor makes such a chain";
     Custom: "source.custom", Fatal, "see the message of the caller's own source";
-});
+} inside Nbd);
 
 diagnose!(ChangeListError {
     Overflow: "change_list.overflow", Caller, "check the units: offsets and lengths are bytes";

@@ -14,6 +14,7 @@ mod gate;
 mod in_use;
 mod layered;
 mod memory;
+pub mod nbd;
 mod open;
 mod page_cache;
 mod raw;
@@ -242,6 +243,9 @@ pub enum SourceError {
         /// How.
         problem: String,
     },
+    /// The NBD server or the way to it failed.
+    #[error(transparent)]
+    Nbd(#[from] nbd::NbdError),
     /// A source of the caller's own failed.
     #[error("the source failed at offset {offset}, length {len}: {problem}")]
     Custom {

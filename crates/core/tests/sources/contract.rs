@@ -12,7 +12,7 @@ pub(crate) fn assert_keeps_contract(source: &dyn DiskSource) -> Vec<u8> {
     assert!(size > 0, "a disk has bytes");
     let disk = read(source, 0..size, 4 << 20);
 
-    assert_eq!(read(source, 0..size, 99_991), disk, "odd reads give the same bytes as large ones");
+    assert!(read(source, 0..size, 99_991) == disk, "odd reads give the same bytes as large ones");
     source.read_at(size, &mut []).expect("reading nothing at the end succeeds");
 
     for range in [0..size, 1..size, size / 3..size / 2 + 1, size - 1..size] {
