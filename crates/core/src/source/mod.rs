@@ -13,10 +13,12 @@ mod gate;
 mod layered;
 mod memory;
 mod open;
+mod ova;
 mod page_cache;
 mod raw;
 mod table_cache;
 mod vhd;
+mod vmdk;
 mod windows_path;
 
 use std::ops::Range;
@@ -229,6 +231,16 @@ pub enum SourceError {
         /// Where it went wrong.
         path: PathBuf,
         /// How.
+        problem: String,
+    },
+    /// An archive has several disks and none was named, or not the one that was.
+    #[error("cannot choose a disk of {}, which has [{}]: {problem}", path.display(), disks.join(", "))]
+    Member {
+        /// Which archive.
+        path: PathBuf,
+        /// Its disks.
+        disks: Vec<String>,
+        /// Why none was chosen.
         problem: String,
     },
     /// A source of the caller's own failed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
-use super::{DiskSource, SourceError, foreign, vhd};
+use super::{DiskSource, SourceError, foreign, ova, vhd, vmdk};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub enum Format {
     Raw,
     /// VHD: fixed, dynamic or differencing (`.vhd`, `.avhd`).
     Vhd,
+    /// VMDK: flat, sparse, split, stream-optimized, and snapshots of VMFS (`.vmdk`).
+    Vmdk,
+    /// A machine in a tar file, as OVF describes it (`.ova`); its disks are VMDKs. [`OpenOptions::member`]
+    /// chooses one.
+    Ova,
 }
 
 impl Format {
@@ -26,6 +31,8 @@ impl Format {
         match self {
             Self::Detect | Self::Raw => &[],
             Self::Vhd => &["vhd", "avhd", "vhdpmem"],
+            Self::Vmdk => &["vmdk"],
+            Self::Ova => &["ova"],
         }
     }
 
@@ -80,6 +87,7 @@ pub fn open(path: impl AsRef<Path>, format: Format) -> Result<Arc<dyn DiskSource
 pub struct OpenOptions {
     format: Format,
     gate: Gate,
+    member: Option<String>,
 }
 
 impl OpenOptions {
@@ -102,6 +110,14 @@ impl OpenOptions {
         self
     }
 
+    /// Which disk of an archive that has several ([`Format::Ova`]), by the name it has in there. Other formats
+    /// have one disk and do not ask.
+    #[must_use]
+    pub fn member(mut self, name: impl Into<String>) -> Self {
+        self.member = Some(name.into());
+        self
+    }
+
     /// Opens the image file or block device at `path` read-only.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Arc<dyn DiskSource>, SourceError> {
         self.open_image(&ImageFile::open(path)?)
@@ -115,7 +131,11 @@ impl OpenOptions {
         };
         let trusted = self.format != Format::Detect || detected.is_named_by(file.path());
         let gate = if trusted { self.gate.clone() } else { self.gate.without_folder() };
-        open_as(detected, file.clone(), &mut Chain::new(&gate, file))
+        let mut chain = Chain::new(&gate, file);
+        if detected == Format::Ova {
+            return ova::open(file, self.member.as_deref(), &mut chain);
+        }
+        open_as(detected, file.clone(), &mut chain)
     }
 }
 
@@ -128,6 +148,8 @@ pub(super) fn open_as(
     match format {
         Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
         Format::Vhd => vhd::open(file, chain),
+        Format::Vmdk => vmdk::open(file, chain),
+        Format::Ova => ova::open(&file, None, chain),
     }
 }
 
@@ -135,6 +157,12 @@ pub(super) fn open_as(
 pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
     if vhd::probe(file.bytes())? {
         return Ok(Format::Vhd);
+    }
+    if vmdk::probe(file.bytes())? {
+        return Ok(Format::Vmdk);
+    }
+    if ova::probe(file.bytes())? {
+        return Ok(Format::Ova);
     }
     foreign::refuse(file)?;
     Ok(Format::Raw)
