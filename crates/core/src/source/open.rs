@@ -161,7 +161,7 @@ pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
     if vmdk::probe(file.bytes())? {
         return Ok(Format::Vmdk);
     }
-    if ova::probe(file.bytes())? {
+    if ova::probe(file.bytes()) {
         return Ok(Format::Ova);
     }
     foreign::refuse(file)?;

@@ -67,7 +67,7 @@ fn assert_agrees_with_qemu(subformat: &str, size: u64) {
     assert!(state_of(folder.path()) == before, "reading changed a file");
 }
 
-fn holes_by_qemu(vmdk: &Path) -> Option<Vec<Range<u64>>> {
+pub(crate) fn holes_by_qemu(vmdk: &Path) -> Option<Vec<Range<u64>>> {
     let mut holes: Vec<Range<u64>> = Vec::new();
     for piece in map_of(vmdk, "vmdk")?.into_iter().filter(|piece| piece.zero) {
         let end = piece.start + piece.length;
@@ -208,6 +208,15 @@ fn a_sparse_disk_reads_as_its_grains_say() {
 fn an_exported_stream_reads_by_its_footer() {
     let image = stream(6 * GRAIN, &[1, 2, 4]);
     assert_reads_here_and_in_qemu(&[("disk.vmdk", &image)], &disk_of(6, &[1, 2, 4]));
+}
+
+#[test]
+fn compressed_grains_in_a_row_are_one_extent() {
+    let source = open_bytes(stream(7 * GRAIN, &[5, 2, 1])).unwrap();
+
+    let allocated = extents(&*source, 0..7 * GRAIN, 99).into_iter().filter(|found| found.allocated);
+
+    assert!(allocated.map(|found| found.extent.range()).eq([GRAIN..3 * GRAIN, 5 * GRAIN..6 * GRAIN]));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use libmigrate::source::{self, DiskSource, Format, Gate, OpenOptions, SourceErro
 use libmigrate_test_support::qemu::{bytes_of, qemu_img, qemu_io};
 use tempfile::TempDir;
 
-use crate::contract::assert_keeps_contract;
+use crate::contract::{assert_keeps_contract, holes};
 use crate::image::{open_among, refusal};
+use crate::vmdk::holes_by_qemu;
 use crate::vmdk_image::{GRAIN, child_descriptor, descriptor, se_allocated, se_sparse, sparse, sparse_extent};
 
 fn open_text(text: &str, others: &[(&str, Vec<u8>)]) -> Result<Arc<dyn DiskSource>, SourceError> {
@@ -263,6 +264,7 @@ fn assert_chain_agrees_with_qemu(base: &str, snapshots: &str) {
     let source = source::open(&top, Format::Detect).unwrap();
 
     assert!(Some(assert_keeps_contract(&*source)) == bytes_of(&top, "vmdk"), "QEMU reads other bytes");
+    assert_eq!(Some(holes(&*source)), holes_by_qemu(&top));
     let after: Vec<Vec<u8>> = names.iter().map(|name| fs::read(folder.path().join(name)).unwrap()).collect();
     assert!(before == after, "reading changed a file");
 }

@@ -9,9 +9,11 @@
 //! Not checked: that no two entries name the same grain. That would need every table at open, and can only make
 //! an image that was already hostile or damaged read bytes of its own file twice.
 //!
-//! Memory: four bytes a table, at most 16 MiB, and 16 MiB of tables.
+//! Memory: four bytes a table, at most 16 MiB, and 2 MiB of tables. That is little, since a chain has many extents,
+//! and enough: what is read at once lies close together.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{MAX_DISK_SECTORS, SECTOR, damaged, le32, le64, stream, unsupported};
 use crate::source::layered::{Place, Placed};
@@ -22,7 +24,7 @@ use crate::source::{ImageFile, SourceError};
 const MAX_TABLES: u64 = 4 << 20;
 
 /// What the tables that are kept may take, decoded.
-const KEPT_BYTES: u64 = 16 << 20;
+const KEPT_BYTES: u64 = 2 << 20;
 
 /// How much of the directory is read at a time.
 const PIECE: u64 = 1 << 20;
@@ -215,7 +217,9 @@ impl GrainTable {
                 let place = if entry == ABSENT { Place::Absent } else { Place::Zero { allocated: false } };
                 (place, entries.iter().take_while(|other| **other == entry).count() as u64)
             }
-            _ if self.layout.packed => (Place::Packed, 1),
+            _ if self.layout.packed => {
+                (Place::Packed, entries.iter().take_while(|other| **other > ZEROS).count() as u64)
+            }
             entry => {
                 let side_by_side = entries.iter().zip(0..).take_while(|(other, n)| **other == entry + n * grain_bytes);
                 (Place::File { index, offset: entry + in_grain, has_holes: false }, side_by_side.count() as u64)
@@ -225,23 +229,26 @@ impl GrainTable {
         Ok(Placed { len_bytes: end - at, place })
     }
 
-    /// Fills `buf` from the extent's byte `at`, inside one compressed grain.
-    pub(super) fn unpack(&self, file: &ImageFile, at: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+    /// Fills `buf` from the extent's byte `at`, inside compressed grains of one table.
+    pub(super) fn unpack(&self, file: &ImageFile, mut at: u64, mut buf: &mut [u8]) -> Result<(), SourceError> {
         let grain_bytes = self.grain_bytes();
-        let Some(table) = self.table(file, at / self.layout.table_bytes())? else {
-            buf.fill(0);
-            return Ok(());
-        };
-        let entry = table[(at % self.layout.table_bytes() / grain_bytes) as usize];
-        let start = at - at % grain_bytes;
-        let on_disk = grain_bytes.min(self.size_bytes() - start);
-        let grain = stream::unpack(file, entry, start / SECTOR, grain_bytes, on_disk)?;
-        let from = (at - start) as usize;
-        buf.copy_from_slice(&grain[from..from + buf.len()]);
+        while !buf.is_empty() {
+            let start = at - at % grain_bytes;
+            let on_disk = grain_bytes.min(self.size_bytes() - start);
+            let from = (at - start) as usize;
+            let (piece, rest) = buf.split_at_mut(buf.len().min(on_disk as usize - from));
+            let entry = self
+                .table(file, at / self.layout.table_bytes())?
+                .map_or(ABSENT, |table| table[(at % self.layout.table_bytes() / grain_bytes) as usize]);
+            let grain = stream::unpack(file, entry, start / SECTOR, grain_bytes, on_disk)?;
+            piece.copy_from_slice(&grain[from..from + piece.len()]);
+            at += piece.len() as u64;
+            buf = rest;
+        }
         Ok(())
     }
 
-    fn table(&self, file: &ImageFile, number: u64) -> Result<Option<std::sync::Arc<Vec<u64>>>, SourceError> {
+    fn table(&self, file: &ImageFile, number: u64) -> Result<Option<Arc<Vec<u64>>>, SourceError> {
         let entry = self.directory[number as usize];
         if entry == NONE {
             return Ok(None);
