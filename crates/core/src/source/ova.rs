@@ -21,18 +21,24 @@ const FORMAT: &str = "OVA";
 /// Far more than a machine's disks, description, manifest and certificate.
 const MAX_MEMBERS: usize = 1024;
 
+/// The description should come first, and there are programs that put it behind the disks.
+const PROBED_MEMBERS: usize = 16;
+
 /// What the headers of an archive may take. Only long names make them longer than 512 bytes each, and the
 /// `tar` crate holds such a name in memory.
 const MAX_HEADER_BYTES: u64 = 4 << 20;
 
 const GZIP: &[u8; 2] = b"\x1f\x8b";
 
-/// Whether the file is a tar archive whose first member is an OVF description. A tar header has a checksum,
-/// so no disk passes for one by chance.
+/// How the first piece of a disk is called that was split by `ovf:chunkSize`.
+const FIRST_CHUNK: &str = ".vmdk.000000000";
+
+/// Whether the file is a tar archive with an OVF description. A tar header has a checksum, so no disk passes
+/// for one by chance.
 pub(super) fn probe(file: &Arc<dyn DiskSource>) -> bool {
     let mut archive = tar::Archive::new(Cursor::new(file));
-    let first = archive.entries_with_seek().ok().and_then(|mut entries| entries.next());
-    matches!(first, Some(Ok(entry)) if ends_with(&name_of(&entry), ".ovf"))
+    let Ok(entries) = archive.entries_with_seek() else { return false };
+    entries.take(PROBED_MEMBERS).map_while(Result::ok).any(|entry| ends_with(&name_of(&entry), ".ovf"))
 }
 
 /// Opens the disk `wanted` of the archive, or its only one.
@@ -71,7 +77,7 @@ struct Member {
 
 impl Member {
     fn is_disk(&self) -> bool {
-        ends_with(&self.name, ".vmdk") || ends_with(&self.name, ".vmdk.gz")
+        [".vmdk", ".vmdk.gz", FIRST_CHUNK].iter().any(|ending| ends_with(&self.name, ending))
     }
 
     fn open(&self, file: &ImageFile) -> Result<ImageFile, SourceError> {
@@ -79,6 +85,10 @@ impl Member {
         let name = shortened(&self.name);
         if self.is_sparse {
             return Err(unsupported(format!("a sparse tar member, {name:?}")));
+        }
+        if ends_with(&self.name, FIRST_CHUNK) {
+            let feature = format!("a disk in chunks, {name:?} (unpack the archive, join the chunks, and open that)");
+            return Err(unsupported(feature));
         }
         let has = file.bytes().size_bytes();
         let Some(window) = Extent::new(self.offset, self.len).filter(|window| window.end() <= has) else {

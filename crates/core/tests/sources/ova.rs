@@ -111,12 +111,29 @@ fn an_ova_without_a_disk_is_refused() {
 }
 
 #[test]
-fn a_tar_that_starts_with_something_else_is_no_ova() {
-    let plain = archive(&[("web-disk1.vmdk", &disk()), ("web.ovf", OVF)]);
+fn an_ova_whose_description_comes_last_is_one_too() {
+    let image = archive(&[("web-disk1.vmdk", &disk()), ("web.ovf", OVF)]);
+
+    assert!(assert_keeps_contract(&*image::open_bytes(Format::Detect, image).unwrap()) == alone());
+}
+
+#[test]
+fn a_tar_without_a_description_is_no_ova() {
+    let plain = archive(&[("web-disk1.vmdk", &disk())]);
 
     let source = image::open_bytes(Format::Detect, plain.clone()).unwrap();
 
     assert_eq!(source.size_bytes(), plain.len() as u64, "a raw disk");
+}
+
+#[test]
+fn a_disk_in_chunks_is_refused_in_words() {
+    let [one, two] = ["web.vmdk.000000000", "web.vmdk.000000001"];
+    let image = archive(&[("web.ovf", OVF), (one, &disk()[..4096]), (two, &disk()[4096..])]);
+
+    let error = refusal(open(image));
+
+    assert!(matches!(&error, SourceError::Unsupported { feature, .. } if feature.contains("chunks")), "{error:?}");
 }
 
 #[test]

@@ -230,11 +230,14 @@ fn plain_uuid(value: &str) -> Option<String> {
     (digits.len() == 32).then(|| digits.to_ascii_lowercase())
 }
 
-/// Workstation keeps the wrapped key in the descriptor (`encryption.keySafe`, `encryption.data`); ESX names the
-/// filter that encrypts (`ddb.iofilters = "vmwarevmcrypt"`).
+/// Workstation keeps the wrapped key in the descriptor (`encryption.keySafe`, `encryption.data`), ESX does too
+/// (`encryptionKeys`, `keyID`) and names the filter that encrypts (`ddb.iofilters = "vmwarevmcrypt"`).
 fn refuse_encryption(file: &ImageFile, key: &str, value: &str) -> Result<(), SourceError> {
     let lower = key.to_ascii_lowercase();
-    let says_so = lower.starts_with("encryption") || lower.starts_with("ddb.encryption") || lower.contains("keysafe");
+    let says_so = lower.starts_with("encryption")
+        || lower.starts_with("ddb.encryption")
+        || lower.contains("keysafe")
+        || lower == "keyid";
     let filters = lower == "ddb.iofilters" && value.to_ascii_lowercase().contains("crypt");
     if says_so || filters {
         let method = if filters { shortened(value) } else { format!("its descriptor has {}", shortened(key)) };
@@ -354,6 +357,8 @@ mod tests {
             "encryption.keySafe = \"vmware:key/list/(pair/...)\"",
             "encryption.data = \"...\"",
             "keySafe=\"x\"",
+            "encryptionKeys=\"vmware:key/list/(pair/...)\"",
+            "keyID=\"x\"",
             "ddb.encryption.keyid = \"x\"",
             "ddb.iofilters = \"vmwarevmcrypt\"",
         ] {
