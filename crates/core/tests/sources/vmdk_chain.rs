@@ -99,6 +99,15 @@ fn a_sparse_extent_of_another_size_than_stated_is_refused() {
 }
 
 #[test]
+fn a_sparse_extent_that_is_named_twice_is_refused() {
+    let text = descriptor("twoGbMaxExtentSparse", "RW 64 SPARSE \"s001\"\nRW 64 SPARSE \"s001\"", "");
+
+    let error = refusal(open_text(&text, &[("s001", sparse_extent(4 * GRAIN, &[], None))]));
+
+    assert!(matches!(error, SourceError::Chain { .. }), "{error:?}");
+}
+
+#[test]
 fn a_disk_larger_than_any_is_refused() {
     let text = descriptor("custom", &"RW 120259084288 ZERO\n".repeat(2), "");
 

@@ -157,7 +157,7 @@ impl Image {
             layer.push(table.size_bytes(), Part::Sparse { index: 0, table })?;
             return Ok(layer);
         }
-        // Extents may share a file, each with its own offset.
+        // Flat extents may share a file, each with its own offset; a sparse one has its file to itself.
         let mut names: Vec<String> = Vec::new();
         for ExtentLine { len_bytes, kind } in self.descriptor.extents {
             let (name, offset) = match kind {
@@ -169,7 +169,7 @@ impl Image {
                 ExtentKind::Sparse { name } => (name, None),
             };
             // File 0 is the descriptor's.
-            let known = names.iter().position(|known| *known == name);
+            let known = offset.and_then(|_| names.iter().position(|known| *known == name));
             let index = if let Some(known) = known {
                 known + 1
             } else {
