@@ -15,8 +15,15 @@ const EXTENTS: usize = 4096;
 /// Opens the image, which may ask for no file but itself. What opens describes itself without gaps and
 /// reads as it describes.
 pub fn try_image(format: Format, image: Vec<u8>) {
+    try_image_among(format, image, &[]);
+}
+
+/// The same of an image that may also ask for these files, by name.
+pub fn try_image_among(format: Format, image: Vec<u8>, others: &[(&str, Vec<u8>)]) {
     let file = ImageFile::new(Arc::new(image), ITSELF);
-    let gate = Gate::closed().supply(ITSELF, file.clone());
+    let gate = others.iter().fold(Gate::closed().supply(ITSELF, file.clone()), |gate, (name, bytes)| {
+        gate.supply(*name, ImageFile::new(Arc::new(bytes.clone()), *name))
+    });
     let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) else { return };
     let size = disk.size_bytes();
     let mut at = 0;

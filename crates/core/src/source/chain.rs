@@ -30,7 +30,6 @@ impl<'a> Chain<'a> {
         Self { gate, opened: vec![identity(first)], depth: 0 }
     }
 
-    #[expect(dead_code, reason = "a VHD is one file and its parents")]
     /// Opens a further file of `image` (an extent, a data file), which calls it `stated`.
     pub(super) fn extent(&mut self, image: &ImageFile, stated: &str) -> Result<ImageFile, SourceError> {
         self.step(image, stated)

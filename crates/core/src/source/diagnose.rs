@@ -17,6 +17,7 @@ diagnose!(SourceError {
     ParentMissing: "source.parent_missing", Caller, "put the parent beside the image, or allow its folder in the gate";
     ParentMismatch: "source.parent_mismatch", Fatal, "find the parent that the image was made from; read over any other, the disk would be garbage";
     Chain: "source.chain", Fatal, "merge the chain with the hypervisor's own tool, and check the image: no hypervisor makes such a chain";
+    Member: "source.member", Caller, "name one of the archive's disks with OpenOptions::member";
     Custom: "source.custom", Fatal, "see the message of the caller's own source";
 } inside Nbd);
 

@@ -5,16 +5,9 @@ use super::{ImageFile, SourceError};
 
 /// Name, offset and bytes of each format's mark.
 ///
-/// Sources: Microsoft, MS-VHDX, 2.2.1; QEMU, `docs/interop/qcow2.rst`, `block/vmdk.c` and `block/vdi.c`.
-const MARKS: [(&str, usize, &[u8]); 7] = [
-    ("VHDX", 0, b"vhdxfile"),
-    ("qcow2", 0, b"QFI\xfb"),
-    ("VMDK (sparse)", 0, b"KDMV"),
-    ("VMDK (ESX copy-on-write)", 0, b"COWD"),
-    ("VMDK (space-efficient sparse)", 0, &0x0000_0000_cafe_babe_u64.to_le_bytes()),
-    ("VMDK (a text that names the extents)", 0, b"# Disk DescriptorFile"),
-    ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes()),
-];
+/// Sources: Microsoft, MS-VHDX, 2.2.1; QEMU, `docs/interop/qcow2.rst` and `block/vdi.c`.
+const MARKS: [(&str, usize, &[u8]); 3] =
+    [("VHDX", 0, b"vhdxfile"), ("qcow2", 0, b"QFI\xfb"), ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes())];
 
 /// Fails with [`SourceError::Unsupported`] when `file` starts with a mark.
 pub(super) fn refuse(file: &ImageFile) -> Result<(), SourceError> {

@@ -49,7 +49,6 @@ pub(super) struct Placed {
 }
 
 /// What holds some bytes of the disk.
-#[expect(dead_code, reason = "VHD knows neither packed data nor zeros that hide a parent's")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A file of the image, as they are.

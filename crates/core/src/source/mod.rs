@@ -16,10 +16,12 @@ mod layered;
 mod memory;
 pub mod nbd;
 mod open;
+mod ova;
 mod page_cache;
 mod raw;
 mod table_cache;
 mod vhd;
+mod vmdk;
 mod windows_path;
 
 use std::ops::Range;
@@ -246,6 +248,16 @@ pub enum SourceError {
     /// The NBD server or the way to it failed.
     #[error(transparent)]
     Nbd(#[from] nbd::NbdError),
+    /// An archive has several disks and none was named, or not the one that was.
+    #[error("cannot choose a disk of {}, which has [{}]: {problem}", path.display(), disks.join(", "))]
+    Member {
+        /// Which archive.
+        path: PathBuf,
+        /// Its disks.
+        disks: Vec<String>,
+        /// Why none was chosen.
+        problem: String,
+    },
     /// A source of the caller's own failed.
     #[error("the source failed at offset {offset}, length {len}: {problem}")]
     Custom {

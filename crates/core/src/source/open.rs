@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
 use super::raw::Moment;
-use super::{DiskSource, RawSource, SourceError, foreign, vhd};
+use super::{DiskSource, RawSource, SourceError, foreign, ova, vhd, vmdk};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,11 @@ pub enum Format {
     Raw,
     /// VHD: fixed, dynamic or differencing (`.vhd`, `.avhd`).
     Vhd,
+    /// VMDK: flat, sparse, split, stream-optimized, and snapshots of VMFS (`.vmdk`).
+    Vmdk,
+    /// A machine in a tar file, as OVF describes it (`.ova`); its disks are VMDKs. [`OpenOptions::member`]
+    /// chooses one.
+    Ova,
 }
 
 impl Format {
@@ -27,6 +32,8 @@ impl Format {
         match self {
             Self::Detect | Self::Raw => &[],
             Self::Vhd => &["vhd", "avhd", "vhdpmem"],
+            Self::Vmdk => &["vmdk"],
+            Self::Ova => &["ova"],
         }
     }
 
@@ -82,6 +89,7 @@ pub struct OpenOptions {
     format: Format,
     gate: Gate,
     moment: Moment,
+    member: Option<String>,
 }
 
 impl OpenOptions {
@@ -123,6 +131,14 @@ impl OpenOptions {
         self
     }
 
+    /// Which disk of an archive that has several ([`Format::Ova`]), by the name it has in there. Other formats
+    /// have one disk and do not ask.
+    #[must_use]
+    pub fn member(mut self, name: impl Into<String>) -> Self {
+        self.member = Some(name.into());
+        self
+    }
+
     /// Opens the image file or block device at `path` read-only.
     ///
     /// A device that somebody writes to fails with [`SourceError::MountedReadWrite`].
@@ -139,7 +155,11 @@ impl OpenOptions {
         };
         let trusted = self.format != Format::Detect || detected.is_named_by(file.path());
         let gate = if trusted { self.gate.clone() } else { self.gate.without_folder() };
-        let disk = open_as(detected, file.clone(), &mut Chain::new(&gate, file))?;
+        let mut chain = Chain::new(&gate, file);
+        let disk = match detected {
+            Format::Ova => ova::open(file, self.member.as_deref(), &mut chain)?,
+            other => open_as(other, file.clone(), &mut chain)?,
+        };
         for note in disk.notes() {
             tracing::warn!(image = %file.path().display(), note, "source opened with a note");
         }
@@ -156,6 +176,8 @@ pub(super) fn open_as(
     match format {
         Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
         Format::Vhd => vhd::open(file, chain),
+        Format::Vmdk => vmdk::open(file, chain),
+        Format::Ova => ova::open(&file, None, chain),
     }
 }
 
@@ -163,6 +185,12 @@ pub(super) fn open_as(
 pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
     if vhd::probe(file.bytes())? {
         return Ok(Format::Vhd);
+    }
+    if vmdk::probe(file.bytes())? {
+        return Ok(Format::Vmdk);
+    }
+    if ova::probe(file.bytes()) {
+        return Ok(Format::Ova);
     }
     foreign::refuse(file)?;
     Ok(Format::Raw)

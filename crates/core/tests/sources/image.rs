@@ -5,11 +5,23 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use libmigrate::source::{DiskSource, Format, ImageFile, OpenOptions, SourceError};
+use libmigrate::source::{DiskSource, Format, Gate, ImageFile, OpenOptions, SourceError};
 
 /// Opens an image whose bytes are in memory.
 pub(crate) fn open_bytes(format: Format, image: Vec<u8>) -> Result<Arc<dyn DiskSource>, SourceError> {
     OpenOptions::new().format(format).open_image(&ImageFile::new(Arc::new(image), "image"))
+}
+
+/// Opens an image that may have further files, all in memory, by the names that images give them.
+pub(crate) fn open_among(
+    format: Format,
+    image: Vec<u8>,
+    others: &[(&str, Vec<u8>)],
+) -> Result<Arc<dyn DiskSource>, SourceError> {
+    let gate = others
+        .iter()
+        .fold(Gate::closed(), |gate, (name, bytes)| gate.supply(*name, ImageFile::new(Arc::new(bytes.clone()), *name)));
+    OpenOptions::new().format(format).gate(gate).open_image(&ImageFile::new(Arc::new(image), "image"))
 }
 
 /// The error of an opening that must fail.
