@@ -5,9 +5,8 @@ use super::{ImageFile, SourceError};
 
 /// Name, offset and bytes of each format's mark.
 ///
-/// Sources: Microsoft, MS-VHDX, 2.2.1; QEMU, `docs/interop/qcow2.rst`, `block/vmdk.c` and `block/vdi.c`.
-const MARKS: [(&str, usize, &[u8]); 7] = [
-    ("VHDX", 0, b"vhdxfile"),
+/// Source: QEMU, `docs/interop/qcow2.rst`, `block/vmdk.c` and `block/vdi.c`.
+const MARKS: [(&str, usize, &[u8]); 6] = [
     ("qcow2", 0, b"QFI\xfb"),
     ("VMDK (sparse)", 0, b"KDMV"),
     ("VMDK (ESX copy-on-write)", 0, b"COWD"),

@@ -17,6 +17,7 @@ mod page_cache;
 mod raw;
 mod table_cache;
 mod vhd;
+mod vhdx;
 mod windows_path;
 
 use std::ops::Range;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
-use super::{DiskSource, SourceError, foreign, vhd};
+use super::{DiskSource, SourceError, foreign, vhd, vhdx};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Format {
     Raw,
     /// VHD: fixed, dynamic or differencing (`.vhd`, `.avhd`).
     Vhd,
+    /// VHDX: fixed, dynamic or differencing (`.vhdx`, `.avhdx`).
+    Vhdx,
 }
 
 impl Format {
@@ -26,6 +28,7 @@ impl Format {
         match self {
             Self::Detect | Self::Raw => &[],
             Self::Vhd => &["vhd", "avhd", "vhdpmem"],
+            Self::Vhdx => &["vhdx", "avhdx"],
         }
     }
 
@@ -128,14 +131,34 @@ pub(super) fn open_as(
     match format {
         Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
         Format::Vhd => vhd::open(file, chain),
+        Format::Vhdx => vhdx::open(file, chain),
     }
 }
 
 /// Which format the content says. Fails on a format that is known and not read.
+///
+/// A guest can write one format's mark into its disk in another; it does not name the file. So where there
+/// are two, the name decides.
 pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
+    let mut found = Vec::new();
     if vhd::probe(file.bytes())? {
-        return Ok(Format::Vhd);
+        found.push(Format::Vhd);
     }
-    foreign::refuse(file)?;
-    Ok(Format::Raw)
+    if vhdx::probe(file.bytes())? {
+        found.push(Format::Vhdx);
+    }
+    match found.as_slice() {
+        [] => {
+            foreign::refuse(file)?;
+            Ok(Format::Raw)
+        }
+        [one] => Ok(*one),
+        several => {
+            let named = several.iter().find(|format| format.is_named_by(file.path()));
+            named.copied().ok_or_else(|| SourceError::Unsupported {
+                path: file.path().to_path_buf(),
+                feature: format!("the marks of several formats at once, {several:?} (name the one that it has)"),
+            })
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Every source of disks keeps one contract ([`contract`]), shown here on raw files, block devices, fixed
-//! and dynamic VHDs; QEMU is the second opinion on what an image holds.
+//! Every source of disks keeps one contract ([`contract`]), shown here on raw files, block devices, VHDs
+//! and VHDXs; QEMU is the second opinion on what an image holds.
 
 mod contract;
 mod image;
@@ -7,3 +7,7 @@ mod raw;
 mod recording;
 mod vhd;
 mod vhd_image;
+mod vhdx;
+mod vhdx_chain;
+mod vhdx_image;
+mod vhdx_log;
