@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libmigrate::source::{Format, Gate, ImageFile, OpenOptions};
+use libmigrate::source::{DiskSource, Format, Gate, ImageFile, OpenOptions};
 
 /// The name under which an image may ask for one more image: itself.
 ///
@@ -17,7 +17,13 @@ const EXTENTS: usize = 4096;
 pub fn try_image(format: Format, image: Vec<u8>) {
     let file = ImageFile::new(Arc::new(image), ITSELF);
     let gate = Gate::closed().supply(ITSELF, file.clone());
-    let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) else { return };
+    if let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) {
+        hold_to_its_extents(&*disk);
+    }
+}
+
+/// Describes the disk without gaps and reads it as it describes itself.
+pub fn hold_to_its_extents(disk: &dyn DiskSource) {
     let size = disk.size_bytes();
     let mut at = 0;
     let mut seen = 0;

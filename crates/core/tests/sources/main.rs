@@ -9,5 +9,6 @@ mod vhd;
 mod vhd_image;
 mod vhdx;
 mod vhdx_chain;
+mod vhdx_hostile;
 mod vhdx_image;
 mod vhdx_log;

@@ -244,12 +244,14 @@ fn sectors_of_4096_bytes_make_chunks_eight_times_as_large() {
     disk.size = 130 * 256 * MIB;
     let mut image = disk.build();
     let blocks_mib = disk.blocks_at() as u64 / MIB;
-    put(&mut image, disk.entry_at(129), &(blocks_mib << 20 | FULLY_PRESENT).to_le_bytes());
-    let file = HugeFile { start: image, size: 300 * MIB };
+    for (number, mib) in [(3, blocks_mib + 256), (129, blocks_mib)] {
+        put(&mut image, disk.entry_at(number), &(mib << 20 | FULLY_PRESENT).to_le_bytes());
+    }
+    let file = HugeFile { start: image, size: 600 * MIB };
 
     let source = open_recorded(&Arc::new(Recording::new(file)));
 
-    assert_eq!(holes(&*source), [0..129 * 256 * MIB]);
+    assert_eq!(holes(&*source), [0..3 * 256 * MIB, 4 * 256 * MIB..129 * 256 * MIB]);
 }
 
 // Identity, moments, costs.

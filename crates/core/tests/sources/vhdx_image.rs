@@ -361,6 +361,17 @@ pub(crate) fn sum_all(image: &mut [u8]) {
     REGIONS_AT.into_iter().for_each(|at| sum(&mut image[at..at + (64 << 10)]));
 }
 
+/// Makes the checksum of everything in the log that starts as an entry does right, if it does not go around the
+/// log's end.
+pub(crate) fn sum_log(image: &mut [u8]) {
+    for at in (LOG_AT..LOG_AT + LOG_BYTES).step_by(4096).filter(|at| *at + 4096 <= image.len()).collect::<Vec<_>>() {
+        let len = u32::from_le_bytes([image[at + 8], image[at + 9], image[at + 10], image[at + 11]]) as usize;
+        if image[at..].starts_with(b"loge") && (4096..=LOG_AT + LOG_BYTES - at).contains(&len) {
+            sum(&mut image[at..at + len]);
+        }
+    }
+}
+
 /// Makes the checksum of a structure right.
 pub(crate) fn sum(structure: &mut [u8]) {
     put(structure, 4, &[0; 4]);

@@ -70,7 +70,7 @@ struct Item {
 struct Items<'a> {
     file: &'a ImageFile,
     region: Extent,
-    items: Vec<Item>,
+    all: Vec<Item>,
 }
 
 impl Metadata {
@@ -131,7 +131,7 @@ impl<'a> Items<'a> {
         if let Some(item) = items.iter().find(|item| item.is_required && (item.is_user || !KNOWN.contains(&item.id))) {
             return Err(unsupported(file, format!("the VHDX metadata item {}", item.id)));
         }
-        Ok(Self { file, region, items })
+        Ok(Self { file, region, all: items })
     }
 
     /// The content of item `id`, at least `min_bytes` long, which must be there.
@@ -141,7 +141,7 @@ impl<'a> Items<'a> {
 
     /// The content of item `id`, at least `min_bytes` long.
     fn content(&self, id: Uuid, name: &str, min_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
-        let mut found = self.items.iter().filter(|item| item.id == id && !item.is_user);
+        let mut found = self.all.iter().filter(|item| item.id == id && !item.is_user);
         let Some(item) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             return Err(self.wrong(format!("it states the {name} twice")));

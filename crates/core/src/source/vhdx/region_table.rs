@@ -72,8 +72,8 @@ impl RegionTable {
             }
         }
         taken.sort_unstable();
-        if let Some(pair) = taken.windows(2).find(|pair| pair[0].intersect(pair[1]).is_some()) {
-            return Err(wrong(format!("{} and {} overlap", pair[0], pair[1])));
+        if let Some([one, other]) = taken.windows(2).find(|pair| pair[0].intersect(pair[1]).is_some()) {
+            return Err(wrong(format!("{one} and {other} overlap")));
         }
         let missing = |name| wrong(format!("it does not name the {name}"));
         let block_table = block_table.ok_or_else(|| missing("block table"))?;
