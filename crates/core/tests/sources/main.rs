@@ -9,6 +9,7 @@ mod vhd;
 mod vhd_image;
 mod vhdx;
 mod vhdx_chain;
+mod vhdx_damaged;
 mod vhdx_hostile;
 mod vhdx_image;
 mod vhdx_log;

@@ -117,6 +117,14 @@ fn a_child_larger_than_its_parent_ends_in_zeros() {
 }
 
 #[test]
+fn a_child_smaller_than_its_parent_ends_where_it_says() {
+    let mut child = base().child("base.vhdx");
+    child.size = 2 * MIB;
+
+    assert!(assert_keeps_contract(&*open_child(&child).unwrap()) == in_blocks([1, 2, 3, 0])[..2 * MIB as usize]);
+}
+
+#[test]
 fn a_chain_is_one_disk_at_the_moments_of_all_its_files() {
     let folder = TempDir::new().unwrap();
     let point_of = || {

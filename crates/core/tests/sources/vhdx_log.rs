@@ -13,7 +13,7 @@ use crate::contract::{assert_keeps_contract, holes};
 use crate::image::{self, refusal};
 use crate::vhdx_image::{
     Change, FULLY_PRESENT, HEADERS_AT, LOG_AT, LOG_BYTES, LOG_ID, LogEntry, REGIONS_AT, TABLE_AT, Vhdx, open_log, put,
-    put_in_headers, put_log_entry, sum,
+    put_in_headers, put_in_regions, put_log_entry, sum,
 };
 
 const MIB: u64 = 1 << 20;
@@ -181,6 +181,21 @@ fn a_log_may_say_that_the_file_was_to_grow() {
 
     // QEMU 10.0 refuses it: it does not grow the file to a whole number of MiB, which is the only right one.
     assert!(read(&image) == in_blocks([1, 2, 0, 0]));
+}
+
+#[test]
+fn a_block_table_where_the_file_was_to_grow_is_refused() {
+    let mut image = unfinished();
+    let table = image.len() as u64;
+    let mut entry = first(&image, Vec::new());
+    entry.last = table + MIB;
+    put_log_entry(&mut image, &entry);
+    open_log(&mut image);
+    put_in_regions(&mut image, 32, &table.to_le_bytes());
+
+    let error = refusal(open_bytes(image));
+
+    assert!(matches!(error, SourceError::Damaged { structure: "block table", .. }), "{error}");
 }
 
 // Which entries count.

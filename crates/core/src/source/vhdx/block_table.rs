@@ -108,15 +108,23 @@ pub(super) struct BlockTable {
 }
 
 impl BlockTable {
-    /// Reads and checks the table.
-    pub(super) fn read(file: &ImageFile, regions: &RegionTable, metadata: &Metadata) -> Result<Self, SourceError> {
+    /// Reads and checks the table. `stored_bytes`: the length of the file before its log.
+    ///
+    /// A log may say that the file was to grow. Blocks may lie there: nothing was written to them for good. A
+    /// table may not: it would read as one without any block.
+    pub(super) fn read(
+        file: &ImageFile,
+        stored_bytes: u64,
+        regions: &RegionTable,
+        metadata: &Metadata,
+    ) -> Result<Self, SourceError> {
         let Metadata { disk_bytes, block_bytes, sector_bytes, is_fixed, .. } = *metadata;
         let differs = metadata.parent.is_some();
         let count = disk_bytes.div_ceil(block_bytes);
         let ratio = CHUNK_SECTORS * sector_bytes / block_bytes;
         let entries = if differs { count.div_ceil(ratio) * (ratio + 1) } else { count + (count - 1) / ratio };
         let region = Extent::new(regions.block_table.offset(), entries * 8)
-            .filter(|needed| needed.end() <= regions.block_table.end() && super::is_in_file(file, *needed))
+            .filter(|needed| needed.end() <= regions.block_table.end().min(stored_bytes))
             .ok_or_else(|| {
                 let problem = format!(
                     "the {entries} entries that a disk of {disk_bytes} bytes needs are not inside it and the file"
@@ -237,8 +245,8 @@ impl BlockTable {
         let sector_of = |at: u64| at % covered / self.sector_bytes;
         let first = sector_of(range.start);
         let is_here = is_set(&piece, first);
-        let run = (first..=sector_of(range.end - 1)).take_while(|sector| is_set(&piece, *sector) == is_here);
-        let end = range.start - range.start % self.sector_bytes + run.count() as u64 * self.sector_bytes;
+        let run = run_of(&piece, first..sector_of(range.end - 1) + 1, is_here);
+        let end = range.start - range.start % self.sector_bytes + run * self.sector_bytes;
         Ok((end.min(range.end) - range.start, is_here))
     }
 
@@ -258,6 +266,17 @@ impl std::fmt::Debug for BlockTable {
 /// The bit of a sector; the lowest of each byte comes first.
 fn is_set(bitmap: &[u8], sector: u64) -> bool {
     bitmap.get((sector / 8) as usize).is_some_and(|byte| byte & (1 << (sector % 8)) != 0)
+}
+
+/// How many of `sectors`, from the first on, have this bit; whole bytes at a time, since runs are long.
+fn run_of(bitmap: &[u8], sectors: Range<u64>, bit: bool) -> u64 {
+    let whole = if bit { 0xff } else { 0 };
+    let mut at = sectors.start;
+    while at < sectors.end && is_set(bitmap, at) == bit {
+        let is_whole = at.is_multiple_of(8) && bitmap.get((at / 8) as usize) == Some(&whole);
+        at += if is_whole { 8 } else { 1 };
+    }
+    at.min(sectors.end) - sectors.start
 }
 
 /// The entry of a block, at `at` in the file.

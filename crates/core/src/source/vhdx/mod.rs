@@ -94,6 +94,8 @@ pub(super) fn open(file: ImageFile, chain: &mut Chain<'_>) -> Result<Arc<dyn Dis
 struct Image {
     /// The file as it is after its log.
     file: ImageFile,
+    /// The length of the file before its log.
+    stored_bytes: u64,
     header: Header,
     regions: RegionTable,
     metadata: Metadata,
@@ -106,16 +108,17 @@ impl Image {
         if !probe(file.bytes())? {
             return Err(damaged(&file, "file identifier", 0, "it does not start with \"vhdxfile\"".into()));
         }
+        let stored_bytes = file.bytes().size_bytes();
         let mut notes = Vec::new();
         let header = Header::read(&file, &mut notes)?;
         let file = log::replay(file, &header, &mut notes)?;
         let regions = RegionTable::read(&file, &header, &mut notes)?;
         let metadata = Metadata::read(&file, regions.metadata)?;
-        Ok(Self { file, header, regions, metadata, notes })
+        Ok(Self { file, stored_bytes, header, regions, metadata, notes })
     }
 
     fn layer(self) -> Result<VhdxLayer, SourceError> {
-        let blocks = BlockTable::read(&self.file, &self.regions, &self.metadata)?;
+        let blocks = BlockTable::read(&self.file, self.stored_bytes, &self.regions, &self.metadata)?;
         Ok(VhdxLayer { bytes: Arc::clone(self.file.bytes()), size: self.metadata.disk_bytes, blocks })
     }
 }
