@@ -6,13 +6,13 @@
 
 use uuid::Uuid;
 
-use super::{MIB, check, damaged, guid, is_in_file, le16, le32, le64, read_one, stand_in, unsupported};
+use super::{MIB, check, damaged, guid, is_in_file, le16, le32, le64, read_one, stand_in, structure_at, unsupported};
 use crate::extent::Extent;
 use crate::source::{ImageFile, SourceError};
 
 const STRUCTURE: &str = "header";
 const HEADER_BYTES: u64 = 4096;
-const COPIES: [u64; 2] = [64 << 10, 128 << 10];
+const COPIES: [Extent; 2] = [structure_at(64 << 10, HEADER_BYTES), structure_at(128 << 10, HEADER_BYTES)];
 
 /// The only version that is known, of the format and of the log.
 const VERSION: u16 = 1;
@@ -36,8 +36,7 @@ pub(super) struct Header {
 impl Header {
     /// Reads both headers, chooses the current one and checks it.
     pub(super) fn read(file: &ImageFile, notes: &mut Vec<String>) -> Result<Self, SourceError> {
-        let copies = COPIES.map(|at| Extent::from_range(at..at + HEADER_BYTES));
-        let [Some(first), Some(second)] = copies else { unreachable!("a header has bytes") };
+        let [first, second] = COPIES;
         let header = match (read_one(file, first, Self::decode)?, read_one(file, second, Self::decode)?) {
             (Ok(one), Ok(other)) if one.sequence == other.sequence && one != other => {
                 let problem = format!(

@@ -2,7 +2,7 @@
 //!
 //! A ring of entries, each made of 4 KiB sectors: a header, descriptors, and a sector of data for each
 //! descriptor that has data. A VHDX that was not closed, because its host crashed or because it was copied
-//! while in use, has the header name a log GUID. Then the file alone is not the disk: some table entry may be
+//! while in use, has a log GUID in its header. Then the file alone is not the disk: some table entry may be
 //! only in the log, and following the file without it gives old bytes, silently. So what the log says is
 //! carried out, in memory, or the file is refused.
 //!
@@ -71,7 +71,7 @@ pub(super) fn replay(file: ImageFile, header: &Header, notes: &mut Vec<String>) 
         log.apply(entry, &mut changes).map_err(wrong)?;
     }
     notes.push(format!(
-        "{}: it was not closed; the {} changes of its log were applied in memory, the file was left as it is",
+        "{}: it was not closed; its log was replayed in memory (changes: {}), and the file left as it is",
         file.path().display(),
         changes.count()
     ));

@@ -158,6 +158,11 @@ fn unsupported(file: &ImageFile, feature: String) -> SourceError {
     SourceError::Unsupported { path: file.path().to_path_buf(), feature }
 }
 
+/// The place of a structure that is always there.
+const fn structure_at(offset: u64, len: u64) -> Extent {
+    Extent::new(offset, len).expect("a structure has bytes")
+}
+
 /// Whether all of `region` is inside the file.
 fn is_in_file(file: &ImageFile, region: Extent) -> bool {
     region.end() <= file.bytes().size_bytes()

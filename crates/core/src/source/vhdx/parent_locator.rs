@@ -6,6 +6,7 @@ use uuid::{Uuid, uuid};
 
 use super::{damaged, guid, le16, le32, unsupported};
 use crate::extent::Extent;
+use crate::source::gate::shortened;
 use crate::source::{ImageFile, SourceError, windows_path};
 
 const STRUCTURE: &str = "parent locator";
@@ -46,8 +47,9 @@ impl ParentLocator {
         let entries = &entries[..count * ENTRY_BYTES];
         let text = |key| value(locator, entries, key).map_err(wrong);
         let linkage_of = |key| {
-            let parse =
-                |text: String| Uuid::parse_str(&text).map_err(|_| wrong(format!("its {key} {text:?} is not a GUID")));
+            let parse = |text: String| {
+                Uuid::parse_str(&text).map_err(|_| wrong(format!("its {key} {:?} is not a GUID", shortened(&text))))
+            };
             text(key)?.map(parse).transpose()
         };
         Ok(Self {

@@ -8,13 +8,13 @@
 use uuid::{Uuid, uuid};
 
 use super::header::Header;
-use super::{MIB, check, damaged, guid, le32, le64, read_copy, unsupported};
+use super::{MIB, check, damaged, guid, le32, le64, read_copy, structure_at, unsupported};
 use crate::extent::Extent;
 use crate::source::{ImageFile, SourceError};
 
 const STRUCTURE: &str = "region table";
 const TABLE_BYTES: u64 = 64 << 10;
-const COPIES: [u64; 2] = [192 << 10, 256 << 10];
+const COPIES: [Extent; 2] = [structure_at(192 << 10, TABLE_BYTES), structure_at(256 << 10, TABLE_BYTES)];
 const TABLE_HEADER_BYTES: usize = 16;
 const ENTRY_BYTES: usize = 32;
 
@@ -44,11 +44,9 @@ struct Entry {
 impl RegionTable {
     /// Reads and checks the table.
     pub(super) fn read(file: &ImageFile, header: &Header, notes: &mut Vec<String>) -> Result<Self, SourceError> {
-        let copies = COPIES.map(|at| Extent::from_range(at..at + TABLE_BYTES));
-        let [Some(first), Some(second)] = copies else { unreachable!("a region table has bytes") };
-        let entries = read_copy(file, STRUCTURE, [first, second], decode, notes)?;
+        let entries = read_copy(file, STRUCTURE, COPIES, decode, notes)?;
 
-        let wrong = |problem| damaged(file, STRUCTURE, first.offset(), problem);
+        let wrong = |problem| damaged(file, STRUCTURE, COPIES[0].offset(), problem);
         let (mut block_table, mut metadata) = (None, None);
         let mut taken: Vec<Extent> = Extent::new(0, MIB).into_iter().chain(header.log_region()).collect();
         for entry in entries {
