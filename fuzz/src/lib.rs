@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libmigrate::source::{Format, Gate, ImageFile, OpenOptions};
+use libmigrate::source::{DiskSource, Format, Gate, ImageFile, OpenOptions};
 
 /// The name under which an image may ask for one more image: itself.
 ///
@@ -24,7 +24,13 @@ pub fn try_image_among(format: Format, image: Vec<u8>, others: &[(&str, Vec<u8>)
     let gate = others.iter().fold(Gate::closed().supply(ITSELF, file.clone()), |gate, (name, bytes)| {
         gate.supply(*name, ImageFile::new(Arc::new(bytes.clone()), *name))
     });
-    let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) else { return };
+    if let Ok(disk) = OpenOptions::new().format(format).gate(gate).open_image(&file) {
+        hold_to_its_extents(&*disk);
+    }
+}
+
+/// Describes the disk without gaps and reads it as it describes itself.
+pub fn hold_to_its_extents(disk: &dyn DiskSource) {
     let size = disk.size_bytes();
     let mut at = 0;
     let mut seen = 0;

@@ -5,9 +5,8 @@ use super::{ImageFile, SourceError};
 
 /// Name, offset and bytes of each format's mark.
 ///
-/// Sources: Microsoft, MS-VHDX, 2.2.1; QEMU, `docs/interop/qcow2.rst` and `block/vdi.c`.
-const MARKS: [(&str, usize, &[u8]); 3] =
-    [("VHDX", 0, b"vhdxfile"), ("qcow2", 0, b"QFI\xfb"), ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes())];
+/// Source: QEMU, `docs/interop/qcow2.rst` and `block/vdi.c`.
+const MARKS: [(&str, usize, &[u8]); 2] = [("qcow2", 0, b"QFI\xfb"), ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes())];
 
 /// Fails with [`SourceError::Unsupported`] when `file` starts with a mark.
 pub(super) fn refuse(file: &ImageFile) -> Result<(), SourceError> {

@@ -21,6 +21,7 @@ mod page_cache;
 mod raw;
 mod table_cache;
 mod vhd;
+mod vhdx;
 mod vmdk;
 mod windows_path;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
 use super::raw::Moment;
-use super::{DiskSource, RawSource, SourceError, foreign, ova, vhd, vmdk};
+use super::{DiskSource, RawSource, SourceError, foreign, ova, vhd, vhdx, vmdk};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Format {
     Raw,
     /// VHD: fixed, dynamic or differencing (`.vhd`, `.avhd`).
     Vhd,
+    /// VHDX: fixed, dynamic or differencing (`.vhdx`, `.avhdx`).
+    Vhdx,
     /// VMDK: flat, sparse, split, stream-optimized, and snapshots of VMFS (`.vmdk`).
     Vmdk,
     /// A machine in a tar file, as OVF describes it (`.ova`); its disks are VMDKs. [`OpenOptions::member`]
@@ -32,6 +34,7 @@ impl Format {
         match self {
             Self::Detect | Self::Raw => &[],
             Self::Vhd => &["vhd", "avhd", "vhdpmem"],
+            Self::Vhdx => &["vhdx", "avhdx"],
             Self::Vmdk => &["vmdk"],
             Self::Ova => &["ova"],
         }
@@ -176,22 +179,37 @@ pub(super) fn open_as(
     match format {
         Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
         Format::Vhd => vhd::open(file, chain),
+        Format::Vhdx => vhdx::open(file, chain),
         Format::Vmdk => vmdk::open(file, chain),
         Format::Ova => ova::open(&file, None, chain),
     }
 }
 
 /// Which format the content says. Fails on a format that is known and not read.
+///
+/// A guest can write one format's mark into its disk in another; it does not name the file. So where there
+/// are two, the name decides.
 pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
-    if vhd::probe(file.bytes())? {
-        return Ok(Format::Vhd);
+    let bytes = file.bytes();
+    let marks = [
+        (Format::Vhd, vhd::probe(bytes)?),
+        (Format::Vhdx, vhdx::probe(bytes)?),
+        (Format::Vmdk, vmdk::probe(bytes)?),
+        (Format::Ova, ova::probe(bytes)),
+    ];
+    let found: Vec<Format> = marks.into_iter().filter_map(|(format, is_marked)| is_marked.then_some(format)).collect();
+    match found.as_slice() {
+        [] => {
+            foreign::refuse(file)?;
+            Ok(Format::Raw)
+        }
+        [one] => Ok(*one),
+        several => {
+            let named = several.iter().find(|format| format.is_named_by(file.path()));
+            named.copied().ok_or_else(|| SourceError::Unsupported {
+                path: file.path().to_path_buf(),
+                feature: format!("the marks of several formats at once, {several:?} (name the one that it has)"),
+            })
+        }
     }
-    if vmdk::probe(file.bytes())? {
-        return Ok(Format::Vmdk);
-    }
-    if ova::probe(file.bytes()) {
-        return Ok(Format::Ova);
-    }
-    foreign::refuse(file)?;
-    Ok(Format::Raw)
 }
