@@ -86,6 +86,17 @@ fn a_child_in_sectors_of_4096_bytes_has_a_bit_for_each() {
 }
 
 #[test]
+fn a_sector_far_into_a_bitmap_is_found() {
+    let base = Vhdx::new(1 << 30);
+    let mut child = base.child("base.vhdx");
+    child.write(300 * MIB + 512, &[6; 512]);
+
+    let source = open_chain(&[("child.avhdx", child.build()), ("base.vhdx", base.build())]).unwrap();
+
+    assert_eq!(holes(&*source), [0..300 * MIB + 512, 300 * MIB + 1024..1 << 30]);
+}
+
+#[test]
 fn a_child_in_the_second_chunk_has_a_bitmap_of_its_own() {
     let mut base = Vhdx::new(5 << 30);
     let mut child = base.child("base.vhdx");

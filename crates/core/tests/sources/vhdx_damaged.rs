@@ -231,7 +231,7 @@ fn metadata_that_cannot_be_is_refused() {
     assert!(problem_after(|image| block_size(image, 3 << 20)).contains("blocks of 3145728 bytes"));
     let item = METADATA_AT + 32;
     assert_eq!(item % 32, 0);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 11] = [
         (|image| image[METADATA_AT] = 0, "does not start with"),
         (|image| put(image, METADATA_AT + 10, &2048u16.to_le_bytes()), "2048 items"),
         (|image| put(image, METADATA_AT + 10, &1u16.to_le_bytes()), "does not state the"),
@@ -239,6 +239,7 @@ fn metadata_that_cannot_be_is_refused() {
         (|image| image[METADATA_AT + 32 + 24] |= 1, "metadata item"),
         (|image| put(image, METADATA_AT + 32 + 16, &4096u32.to_le_bytes()), "file parameters"),
         (|image| put(image, METADATA_AT + 32 + 16, &u32::MAX.to_le_bytes()), "file parameters"),
+        (|image| put(image, METADATA_AT + 32 + 16, &(1u32 << 20).to_le_bytes()), "8 bytes at 1048576"),
         (|image| put(image, METADATA_AT + 32 + 20, &7u32.to_le_bytes()), "file parameters"),
         (|image| image.copy_within(METADATA_AT + 64..METADATA_AT + 80, METADATA_AT + 96), "twice"),
         (|image| put(image, ITEMS_AT + LOGICAL_SECTOR, &1024u32.to_le_bytes()), "sectors of 1024 bytes"),

@@ -273,6 +273,16 @@ fn the_newest_run_counts_wherever_it_is() {
 }
 
 #[test]
+fn a_newer_run_that_does_not_have_its_own_tail_does_not_count() {
+    let mut image = with_entries(64 << 10, &[(0, false, 2)]);
+    let table = Change::Write(TABLE_AT as u64, table_with(&image, 3, 6));
+    let torn = LogEntry { at: 512 << 10, tail: 256 << 10, sequence: 90, ..first(&image, vec![table]) };
+    put_log_entry(&mut image, &torn);
+
+    assert!(read(&image) == in_blocks([1, 2, 3, 0]));
+}
+
+#[test]
 fn entries_of_another_use_of_the_log_do_not_count() {
     let mut image = dirty();
     let stale = LogEntry { at: 8192, tail: 8192, sequence: 8, ..first(&image, Vec::new()) };
