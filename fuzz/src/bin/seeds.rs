@@ -6,15 +6,17 @@
 #[allow(dead_code, unused_imports, reason = "the tests use what the seeds do not")]
 #[path = "../../../crates/core/tests/sources"]
 mod sources {
+    pub mod qcow2_image;
     pub mod vhd_chain_image;
     pub mod vhd_image;
+    pub mod vmdk_image;
 }
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use sources::{vhd_chain_image, vhd_image};
+use sources::{qcow2_image, vhd_chain_image, vhd_image, vmdk_image};
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -48,6 +50,13 @@ fn seeds() -> Vec<(&'static str, u32, Vec<u8>, usize)> {
         ("nbd_server", 0, libmigrate_fuzz::nbd_handshake(), 4096),
         ("nbd_server", 1, read.concat(), 4096),
         ("nbd_server", 2, [read.concat(), dirty.concat()].concat(), 4096),
+        ("qcow2_image", 0, qcow2_image::plain(), 8 << 10),
+        ("qcow2_image", 1, qcow2_image::with_extension(0x4441_5441, b"image"), 8 << 10),
+        ("qcow2_image", 2, qcow2_image::with_compressed(&[1, 1, 0, 0xfe, 0xff, 7], true), 64 << 10),
+        ("vmdk_image", 0, vmdk_image::sparse(1 << 20, &[0, 3]), 8 << 10),
+        ("vmdk_image", 1, vmdk_image::stream(1 << 20, &[0, 3]), 8 << 10),
+        ("vmdk_descriptor", 0, vmdk_image::descriptor("monolithicFlat", "RW 64 FLAT \"image\" 0", "").into(), 4096),
+        ("vmdk_descriptor", 1, vmdk_image::child_descriptor("RW 64 SPARSE \"image\"", "1", "image").into(), 4096),
         ("vhd_image", 0, vhd_image::dynamic(3, &[0, 2]), 4096),
         ("vhd_image", 1, vhd_image::fixed(512), 1024),
         ("vhd_image", 2, difference.image(), 4096),

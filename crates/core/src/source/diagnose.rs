@@ -18,6 +18,8 @@ diagnose!(SourceError {
     ParentMismatch: "source.parent_mismatch", Fatal, "find the parent that the image was made from; read over any other, the disk would be garbage";
     Chain: "source.chain", Fatal, "merge the chain with the hypervisor's own tool, and check the image: no hypervisor makes such a chain";
     Member: "source.member", Caller, "name one of the archive's disks with OpenOptions::member";
+    Snapshot: "source.snapshot", Caller, "name one of the snapshots that the image has";
+    Bitmap: "source.bitmap", Caller, "replicate without a change list, which compares the whole disk, and make a new bitmap";
     Custom: "source.custom", Fatal, "see the message of the caller's own source";
 } inside Nbd);
 

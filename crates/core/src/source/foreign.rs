@@ -5,8 +5,8 @@ use super::{ImageFile, SourceError};
 
 /// Name, offset and bytes of each format's mark.
 ///
-/// Source: QEMU, `docs/interop/qcow2.rst` and `block/vdi.c`.
-const MARKS: [(&str, usize, &[u8]); 2] = [("qcow2", 0, b"QFI\xfb"), ("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes())];
+/// Source: QEMU, `block/vdi.c`.
+const MARKS: [(&str, usize, &[u8]); 1] = [("VDI", 0x40, &0xbeda_107f_u32.to_le_bytes())];
 
 /// Fails with [`SourceError::Unsupported`] when `file` starts with a mark.
 pub(super) fn refuse(file: &ImageFile) -> Result<(), SourceError> {

@@ -18,6 +18,7 @@ pub mod nbd;
 mod open;
 mod ova;
 mod page_cache;
+pub mod qcow2;
 mod raw;
 mod table_cache;
 mod vhd;
@@ -244,6 +245,26 @@ pub enum SourceError {
         /// Where it went wrong.
         path: PathBuf,
         /// How.
+        problem: String,
+    },
+    /// The image has no internal snapshot of this name or id.
+    #[error("{} has no snapshot {wanted:?}; it has [{}]", path.display(), snapshots.join(", "))]
+    Snapshot {
+        /// Which image.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// The names of those it has.
+        snapshots: Vec<String>,
+    },
+    /// A dirty bitmap of the image cannot be used.
+    #[error("the bitmap {bitmap:?} of {} says nothing: {problem}", path.display())]
+    Bitmap {
+        /// Which image.
+        path: PathBuf,
+        /// Which bitmap.
+        bitmap: String,
+        /// Why.
         problem: String,
     },
     /// The NBD server or the way to it failed.

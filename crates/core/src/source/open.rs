@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::gate::{Gate, ImageFile};
 use super::raw::Moment;
-use super::{DiskSource, RawSource, SourceError, foreign, ova, vhd, vhdx, vmdk};
+use super::{DiskSource, RawSource, SourceError, foreign, ova, qcow2, vhd, vhdx, vmdk};
 
 /// Which reader opens an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Format {
     Vhd,
     /// VHDX: fixed, dynamic or differencing (`.vhdx`, `.avhdx`).
     Vhdx,
+    /// qcow2, versions 2 and 3 (`.qcow2`). [`OpenOptions::snapshot`] chooses an earlier state.
+    Qcow2,
     /// VMDK: flat, sparse, split, stream-optimized, and snapshots of VMFS (`.vmdk`).
     Vmdk,
     /// A machine in a tar file, as OVF describes it (`.ova`); its disks are VMDKs. [`OpenOptions::member`]
@@ -35,6 +37,7 @@ impl Format {
             Self::Detect | Self::Raw => &[],
             Self::Vhd => &["vhd", "avhd", "vhdpmem"],
             Self::Vhdx => &["vhdx", "avhdx"],
+            Self::Qcow2 => &["qcow2", "qcow"],
             Self::Vmdk => &["vmdk"],
             Self::Ova => &["ova"],
         }
@@ -42,7 +45,7 @@ impl Format {
 
     /// Whether the file's name says this format too. A guest writes its disk's content; it does not name
     /// the file.
-    fn is_named_by(self, path: &Path) -> bool {
+    pub(super) fn is_named_by(self, path: &Path) -> bool {
         let extension = path.extension().and_then(|extension| extension.to_str());
         extension.is_some_and(|is| self.extensions().iter().any(|ours| ours.eq_ignore_ascii_case(is)))
     }
@@ -93,6 +96,7 @@ pub struct OpenOptions {
     gate: Gate,
     moment: Moment,
     member: Option<String>,
+    snapshot: Option<String>,
 }
 
 impl OpenOptions {
@@ -142,6 +146,13 @@ impl OpenOptions {
         self
     }
 
+    /// Which internal snapshot of a qcow2 image to open, by its name or id. Other formats have none, and refuse.
+    #[must_use]
+    pub fn snapshot(mut self, name_or_id: impl Into<String>) -> Self {
+        self.snapshot = Some(name_or_id.into());
+        self
+    }
+
     /// Opens the image file or block device at `path` read-only.
     ///
     /// A device that somebody writes to fails with [`SourceError::MountedReadWrite`].
@@ -159,7 +170,13 @@ impl OpenOptions {
         let trusted = self.format != Format::Detect || detected.is_named_by(file.path());
         let gate = if trusted { self.gate.clone() } else { self.gate.without_folder() };
         let mut chain = Chain::new(&gate, file);
+        let snapshot = self.snapshot.as_deref();
+        if snapshot.is_some() && detected != Format::Qcow2 {
+            let feature = format!("internal snapshots in the format {detected:?}");
+            return Err(SourceError::Unsupported { path: file.path().to_path_buf(), feature });
+        }
         let disk = match detected {
+            Format::Qcow2 => qcow2::open(file.clone(), snapshot, &mut chain)?,
             Format::Ova => ova::open(file, self.member.as_deref(), &mut chain)?,
             other => open_as(other, file.clone(), &mut chain)?,
         };
@@ -180,6 +197,7 @@ pub(super) fn open_as(
         Format::Detect | Format::Raw => Ok(Arc::clone(file.bytes())),
         Format::Vhd => vhd::open(file, chain),
         Format::Vhdx => vhdx::open(file, chain),
+        Format::Qcow2 => qcow2::open(file, None, chain),
         Format::Vmdk => vmdk::open(file, chain),
         Format::Ova => ova::open(&file, None, chain),
     }
@@ -194,6 +212,7 @@ pub(super) fn detect(file: &ImageFile) -> Result<Format, SourceError> {
     let marks = [
         (Format::Vhd, vhd::probe(bytes)?),
         (Format::Vhdx, vhdx::probe(bytes)?),
+        (Format::Qcow2, qcow2::probe(bytes)?),
         (Format::Vmdk, vmdk::probe(bytes)?),
         (Format::Ova, ova::probe(bytes)),
     ];

@@ -260,12 +260,11 @@ fn open_image_that_starts_with(mark: &[u8], format: Format) -> Result<u64, Sourc
 #[test]
 fn images_that_are_not_read_here_never_pass_for_raw_disks() {
     let vdi = [vec![0; 0x40], vec![0x7f, 0x10, 0xda, 0xbe]].concat();
-    for (mark, name) in [(b"QFI\xfb\0\0\0\x03".as_slice(), "qcow2"), (&vdi, "VDI")] {
-        let error = open_image_that_starts_with(mark, Format::Detect).unwrap_err();
 
-        assert!(matches!(error, SourceError::Unsupported { .. }), "{error:?}");
-        assert!(error.to_string().contains(name) && error.to_string().contains("Format::Raw"), "{error}");
-    }
+    let error = open_image_that_starts_with(&vdi, Format::Detect).unwrap_err();
+
+    assert!(matches!(error, SourceError::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("VDI") && error.to_string().contains("Format::Raw"), "{error}");
 }
 
 #[test]
