@@ -5,7 +5,7 @@ use std::time::Duration;
 use libmigrate::source::nbd::{NbdError, NbdSource};
 use libmigrate::source::{DiskSource, SourceError};
 
-use crate::scripted_server::{Asked, CONTEXT, SIZE, chunk, data, greeted_with, hole, served, status};
+use crate::scripted_server::{Asked, CONTEXT, SIZE, chunk, data, greeted_with, hole, served, sized, status};
 
 /// How a read of the bytes 4096..8192 ends, when the server answers it like this.
 async fn read_answered(answer: impl FnOnce(Asked) -> Vec<u8> + Send + 'static) -> Result<Vec<u8>, NbdError> {
@@ -251,4 +251,14 @@ async fn an_answer_of_absurd_length_is_refused_in_the_handshake() {
     let error = greeted_with([b"NBDMAGICIHAVEOPT\0\x03".to_vec(), reply.concat()].concat()).await;
 
     assert!(matches!(&error, NbdError::Protocol { problem, .. } if problem.contains("4294967295")), "{error:?}");
+}
+
+/// Found by fuzzing: near 2^64, the end of a read did not fit a number.
+#[tokio::test]
+async fn an_export_of_no_bytes_or_of_more_than_a_file_can_have_is_refused() {
+    for size in [0, 1 << 63, u64::MAX - 4096, u64::MAX] {
+        let refused = sized(size).await;
+        assert!(matches!(refused, Err(NbdError::Refused { .. })), "{size}: {refused:?}");
+    }
+    assert!(sized((1 << 63) - 512).await.is_ok());
 }

@@ -58,13 +58,13 @@ impl Script {
         Some(())
     }
 
-    async fn shake_hands(&mut self) -> Option<()> {
+    async fn shake_hands(&mut self, size: u64) -> Option<()> {
         self.stream.write_all(b"NBDMAGICIHAVEOPT\0\x03").await.ok()?;
         self.stream.read_exact(&mut [0; 4]).await.ok()?;
         self.option(&[(1, vec![])]).await?;
         let context = [&CONTEXT.to_be_bytes()[..], b"base:allocation"].concat();
         self.option(&[(4, context), (1, vec![])]).await?;
-        let export = [&[0, 0], &SIZE.to_be_bytes()[..], &[0, 3]].concat();
+        let export = [&[0, 0], &size.to_be_bytes()[..], &[0, 3]].concat();
         self.option(&[(3, export), (1, vec![])]).await
     }
 }
@@ -93,11 +93,20 @@ pub(crate) async fn served<F: Future<Output = ()> + Send + 'static>(
     let mut server = Script { stream };
     let options = options();
     let connect = nbd::over(Box::new(ours), "server", "", &options);
-    let (connected, shaken) = tokio::join!(connect, server.shake_hands());
+    let (connected, shaken) = tokio::join!(connect, server.shake_hands(SIZE));
     shaken.expect("the client goes along");
     let (source, connection) = connected.unwrap();
     tokio::spawn(script(server));
     (source, tokio::spawn(connection.run()))
+}
+
+/// What comes of an export that is said to have this size.
+pub(crate) async fn sized(size: u64) -> Result<NbdSource, NbdError> {
+    let (ours, stream) = tokio::io::duplex(1 << 20);
+    let mut server = Script { stream };
+    let options = options();
+    let (connected, _) = tokio::join!(nbd::over(Box::new(ours), "server", "", &options), server.shake_hands(size));
+    connected.map(|(source, _)| source)
 }
 
 /// A chunk of a structured reply.

@@ -62,6 +62,9 @@ const DIRTY: u32 = 1;
 /// The most that is asked of one status request; some servers refuse more.
 const STATUS_BYTES: u64 = 1 << 30;
 
+/// The largest export: offsets are signed in most servers, and the end of a read must fit a number.
+const MAX_BYTES: u64 = i64::MAX as u64;
+
 /// How an export is read.
 #[derive(Clone, Debug)]
 pub struct NbdOptions {
@@ -128,9 +131,10 @@ pub async fn over(
     let (stream, terms) = tokio::time::timeout(options.timeout, handshake)
         .await
         .map_err(|_| NbdError::Timeout { server: server.to_owned(), seconds: options.timeout.as_secs() })??;
-    if terms.size_bytes == 0 {
+    if terms.size_bytes == 0 || terms.size_bytes > MAX_BYTES {
         let (server, export) = (server.to_owned(), export.to_owned());
-        return Err(NbdError::Refused { server, export, problem: "it has no bytes".into() });
+        let problem = format!("it states a size of {} bytes", terms.size_bytes);
+        return Err(NbdError::Refused { server, export, problem });
     }
     let (requests, incoming) = mpsc::channel(options.max_in_flight.max(1));
     let ending = Ending::default();
