@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use libmigrate_test_support::nbd_server::NbdServer;
+use libmigrate_test_support::qemu::{qemu_img, qemu_io};
 use libmigrate_test_support::sample_disk::SampleDisk;
 
 /// `cargo test` builds the examples beside the folder of the test binaries.
@@ -61,6 +63,37 @@ fn a_hypervisors_change_list_is_taken_as_the_hypervisor_gives_it() {
     let list = ["--changes", "areas.json", "--changes-format", "vmware", "--changes-base", "52 de/1"];
     let second =
         command(folder.path()).args(list).args(["--change-id", "52 de/2", "--json", "--verify"]).output().unwrap();
+
+    assert!(first.status.success() && second.status.success(), "{}{}", text(&first), text(&second));
+    let lines: Vec<serde_json::Value> = text(&second).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let point = &lines.iter().find(|line| line["type"] == "recovery_point").unwrap()["recovery_point"];
+    assert_eq!((&point["counts"]["read"], &point["change_list_ignored"]), (&65_536.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn a_dirty_bitmap_over_nbd_narrows_the_next_delta() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.qcow2");
+    let path = image.to_str().unwrap();
+    let Some(made) = qemu_img(["create", "-q", "-f", "qcow2", path, "16M"]) else { return };
+    made.unwrap();
+    qemu_io(&image, "qcow2", &["write -P 1 0 16M".into()]).unwrap();
+    let served_as = |moment: &str, bitmap: &[&str], more: &[&str]| {
+        let arguments = [&["--format=qcow2"], bitmap, &[path]].concat();
+        let server = NbdServer::qemu(arguments)?;
+        let mut command = Command::new(program());
+        command.current_dir(folder.path()).args(["--source", &server.uri(""), "--target", "disk.vhd"]);
+        command
+            .args(["--state", "state", "--json", "--verify", "--frozen-as", moment, "--change-id", moment])
+            .args(more);
+        Some(command.output().unwrap())
+    };
+    let Some(first) = served_as("one", &[], &[]) else { return };
+    qemu_img(["bitmap", "--add", path, "since-one"]).unwrap().unwrap();
+    qemu_io(&image, "qcow2", &["write -P 2 3M 64k".into()]).unwrap();
+
+    let second =
+        served_as("two", &["--bitmap=since-one"], &["--bitmap", "since-one", "--changes-base", "one"]).unwrap();
 
     assert!(first.status.success() && second.status.success(), "{}{}", text(&first), text(&second));
     let lines: Vec<serde_json::Value> = text(&second).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

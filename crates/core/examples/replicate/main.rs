@@ -51,10 +51,10 @@ async fn cancel_on_ctrl_c(cancel: CancellationToken) {
 async fn run(options: &Options, cancel: &CancellationToken) -> anyhow::Result<bool> {
     match (&options.source.source, &options.target) {
         (Some(path), Some(target)) => {
-            let source = options.source.open(path)?;
+            let (source, request) = options.source.open(path).await?;
             let target = options.target(target)?;
             let engine = Engine::new(options.engine(options.state_dir()))?;
-            let request = CycleRequest { kind: options.kind.into(), ..options.source.request()? };
+            let request = CycleRequest { kind: options.kind.into(), ..request };
             replicate(options, &engine, source, target, request, cancel).await
         }
         _ => demonstration::run(options, cancel).await,
