@@ -7,7 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use libmigrate::DiskSource;
 use libmigrate::source::{self, Format};
 use libmigrate_test_support::qemu::{image_of, qemu_img, qemu_io};
 use libmigrate_test_support::sample_disk::SampleDisk;
