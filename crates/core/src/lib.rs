@@ -31,6 +31,7 @@
 //! [`CancellationToken`] and returns within a second of its cancellation. Errors have stable codes
 //! ([`Error::code`]); events have one schema ([`progress::Event`]).
 
+mod byte_order;
 pub(crate) mod checkpoint;
 pub mod digest;
 pub mod error;

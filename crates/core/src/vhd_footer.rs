@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::byte_order::{be32, be64, field};
 use crate::size::PAGE;
 
 /// Length of a VHD footer: one page after the disk's last byte.
@@ -78,7 +79,7 @@ impl VhdFooter {
                 4 => DiskType::Differencing,
                 other => DiskType::Other(other),
             },
-            disk_id: Uuid::from_bytes(bytes(page, 68)),
+            disk_id: Uuid::from_bytes(field(page, 68)),
         })
     }
 }
@@ -91,8 +92,8 @@ impl VhdFooter {
 /// does a geometry at its maximum, which cannot say more. This is the rule of QEMU's `block/vpc.c`, so
 /// that a disk has the same size here and there; a geometry of zero says nothing and is not used.
 fn virtual_bytes(page: &FooterPage) -> u64 {
-    let geometry = Chs { cylinders: u16::from_be_bytes(bytes(page, 56)), heads: page[58], sectors: page[59] };
-    let by_geometry = matches!(&bytes(page, 28), b"vpc " | b"qemu") && geometry.sectors() < MAX_GEOMETRY_SECTORS;
+    let geometry = Chs { cylinders: u16::from_be_bytes(field(page, 56)), heads: page[58], sectors: page[59] };
+    let by_geometry = matches!(&field(page, 28), b"vpc " | b"qemu") && geometry.sectors() < MAX_GEOMETRY_SECTORS;
     if by_geometry && geometry.sectors() > 0 { geometry.sectors() * 512 } else { be64(page, 48) }
 }
 
@@ -134,25 +135,6 @@ pub(crate) fn read_fixed_footer(page: &FooterPage) -> Option<(u64, Uuid)> {
 pub(crate) fn checksum(structure: &[u8], checksum_at: usize) -> u32 {
     let (before, after) = (&structure[..checksum_at], &structure[checksum_at + 4..]);
     !before.iter().chain(after).fold(0u32, |sum, byte| sum.wrapping_add(u32::from(*byte)))
-}
-
-/// The big-endian number at `at`, which the caller knows to be inside.
-pub(crate) fn be16(structure: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes(bytes(structure, at))
-}
-
-/// The big-endian number at `at`, which the caller knows to be inside.
-pub(crate) fn be32(structure: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes(bytes(structure, at))
-}
-
-/// The big-endian number at `at`, which the caller knows to be inside.
-pub(crate) fn be64(structure: &[u8], at: usize) -> u64 {
-    u64::from_be_bytes(bytes(structure, at))
-}
-
-fn bytes<const N: usize>(structure: &[u8], at: usize) -> [u8; N] {
-    structure[at..at + N].try_into().expect("the slice has the array's length")
 }
 
 /// The most sectors that a geometry can name, by the specification's calculation.

@@ -106,6 +106,23 @@ impl<L: Layer> Layered<L> {
     }
 }
 
+/// The disk that a chain of images holds, child first; `layer` makes an image's layer and says what was noticed.
+///
+/// # Panics
+/// When there is no image.
+pub(super) fn stack<I, L: Layer>(
+    images: Vec<I>,
+    identity: Option<&str>,
+    mut layer: impl FnMut(I) -> Result<(L, Vec<String>), SourceError>,
+) -> Result<Arc<dyn DiskSource>, SourceError> {
+    let mut below: Option<Arc<dyn DiskSource>> = None;
+    for image in images.into_iter().rev() {
+        let (layer, notes) = layer(image)?;
+        below = Some(Arc::new(Layered::new(layer, below, identity.map(str::to_owned)).with_notes(notes)));
+    }
+    Ok(below.expect("a chain has at least the image that it starts at"))
+}
+
 impl<L: Layer> DiskSource for Layered<L> {
     fn size_bytes(&self) -> u64 {
         self.layer.size_bytes()

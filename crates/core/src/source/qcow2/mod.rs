@@ -25,6 +25,7 @@ use super::chain::Chain;
 use super::layered::Layered;
 use super::open::{Format, detect, open_as};
 use super::{DiskSource, ImageFile, SourceError};
+use crate::byte_order::{be16, be32, be64};
 use crate::extent::ExtentSet;
 
 const FORMAT: &str = "qcow2";
@@ -124,19 +125,4 @@ fn plain_name<'a>(file: &ImageFile, name: &'a str) -> Result<&'a str, SourceErro
 
 fn damaged(file: &ImageFile, structure: &'static str, offset: u64, problem: String) -> SourceError {
     SourceError::Damaged { path: file.path().to_path_buf(), format: FORMAT, structure, offset, problem }
-}
-
-/// The number at `at`, which the caller knows to be inside.
-fn be16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-/// The number at `at`, which the caller knows to be inside.
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(be16(bytes, at)) << 16 | u32::from(be16(bytes, at + 2))
-}
-
-/// The number at `at`, which the caller knows to be inside.
-fn be64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
 }

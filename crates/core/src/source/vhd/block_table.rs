@@ -23,11 +23,12 @@ use std::sync::Arc;
 
 use super::damaged;
 use super::dynamic_header::{DynamicHeader, HEADER_BYTES};
+use crate::byte_order::be32;
 use crate::extent::Extent;
 use crate::source::layered::{Place, Placed};
 use crate::source::table_cache::TableCache;
 use crate::source::{DiskSource, ImageFile, SourceError};
-use crate::vhd_footer::{VhdFooter, be32};
+use crate::vhd_footer::VhdFooter;
 
 /// The bytes of a sector, in which the table counts.
 const SECTOR: u64 = 512;

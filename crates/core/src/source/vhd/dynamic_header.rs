@@ -6,8 +6,9 @@
 use uuid::Uuid;
 
 use super::damaged;
+use crate::byte_order::{be16, be32, be64};
 use crate::source::{ImageFile, SourceError, windows_path};
-use crate::vhd_footer::{VhdFooter, be16, be32, be64, checksum};
+use crate::vhd_footer::{VhdFooter, checksum};
 
 pub(super) const HEADER_BYTES: u64 = 1024;
 const STRUCTURE: &str = "dynamic header";

@@ -21,7 +21,7 @@ use block_table::BlockTable;
 use dynamic_header::DynamicHeader;
 
 use super::chain::Chain;
-use super::layered::{Layer, Layered, Place, Placed};
+use super::layered::{Layer, Place, Placed, stack};
 use super::{DiskSource, ImageFile, SourceError};
 use crate::vhd_footer::{COOKIE, DiskType, FOOTER_BYTES, FooterPage, VhdFooter};
 
@@ -59,12 +59,10 @@ pub(super) fn open(file: ImageFile, chain: &mut Chain<'_>) -> Result<Arc<dyn Dis
     // The whole chain is one disk; the image that everything began with says which.
     let root = images.last().map(|image| image.footer.disk_id).filter(|id| !id.is_nil());
     let identity = root.map(|id| format!("vhd:{id}"));
-    let mut below: Option<Arc<dyn DiskSource>> = None;
-    for image in images.into_iter().rev() {
-        let notes = image.notes.clone();
-        below = Some(Arc::new(Layered::new(image.layer()?, below, identity.clone()).with_notes(notes)));
-    }
-    below.ok_or_else(|| unreachable!("a chain has at least the image it starts at"))
+    stack(images, identity.as_deref(), |mut image| {
+        let notes = std::mem::take(&mut image.notes);
+        Ok((image.layer()?, notes))
+    })
 }
 
 /// One file of a chain: its footer, and the header where its type has one.

@@ -36,8 +36,9 @@ use region_table::RegionTable;
 use uuid::Uuid;
 
 use super::chain::Chain;
-use super::layered::{Layer, Layered, Placed};
+use super::layered::{Layer, Placed, stack};
 use super::{DiskSource, ImageFile, SourceError};
+use crate::byte_order::{field, le16, le32, le64};
 use crate::extent::Extent;
 
 const FORMAT: &str = "VHDX";
@@ -82,12 +83,10 @@ pub(super) fn open(file: ImageFile, chain: &mut Chain<'_>) -> Result<Arc<dyn Dis
     // The whole chain is one disk; the image that everything began with says which.
     let root = images.last().map(|image| image.metadata.disk_id).filter(|id| !id.is_nil());
     let identity = root.map(|id| format!("vhdx:{id}"));
-    let mut below: Option<Arc<dyn DiskSource>> = None;
-    for image in images.into_iter().rev() {
-        let notes = image.notes.clone();
-        below = Some(Arc::new(Layered::new(image.layer()?, below, identity.clone()).with_notes(notes)));
-    }
-    below.ok_or_else(|| unreachable!("a chain has at least the image it starts at"))
+    stack(images, identity.as_deref(), |mut image| {
+        let notes = std::mem::take(&mut image.notes);
+        Ok((image.layer()?, notes))
+    })
 }
 
 /// One file of a chain, before its block table is read.
@@ -242,28 +241,7 @@ fn checksum<'a>(mut pieces: impl Iterator<Item = &'a [u8]>) -> u32 {
     pieces.fold(sum, crc32c::crc32c_append)
 }
 
-/// The little-endian number at `at`, which the caller knows to be inside.
-fn le16(structure: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes(structure, at))
-}
-
-/// The little-endian number at `at`, which the caller knows to be inside.
-fn le32(structure: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes(structure, at))
-}
-
-/// The little-endian number at `at`, which the caller knows to be inside.
-fn le64(structure: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes(structure, at))
-}
-
 /// The GUID at `at`, which the caller knows to be inside. Its first three fields are little-endian.
 fn guid(structure: &[u8], at: usize) -> Uuid {
-    Uuid::from_bytes_le(bytes(structure, at))
-}
-
-fn bytes<const N: usize>(structure: &[u8], at: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&structure[at..at + N]);
-    bytes
+    Uuid::from_bytes_le(field(structure, at))
 }

@@ -28,8 +28,9 @@ use grain_table::GrainTable;
 use sparse_header::SparseHeader;
 
 use super::chain::Chain;
-use super::layered::{Layer, Layered, Place, Placed};
+use super::layered::{Layer, Place, Placed, stack};
 use super::{DiskSource, ImageFile, SourceError};
+use crate::byte_order::{le16, le32, le64};
 
 const FORMAT: &str = "VMDK";
 
@@ -99,13 +100,10 @@ pub(super) fn open(file: ImageFile, chain: &mut Chain<'_>) -> Result<Arc<dyn Dis
     // The guest sees the UUID, so it stays when a snapshot is taken, and a snapshot need not repeat it. The
     // CID is none: it changes with each use of the disk.
     let identity = images.iter().find_map(|image| image.descriptor.uuid.as_ref()).map(|uuid| format!("vmdk:{uuid}"));
-    let mut below: Option<Arc<dyn DiskSource>> = None;
-    for image in images.into_iter().rev() {
+    stack(images, identity.as_deref(), |image| {
         let mut notes = Vec::new();
-        let layer = image.layer(chain, &mut notes)?;
-        below = Some(Arc::new(Layered::new(layer, below, identity.clone()).with_notes(notes)));
-    }
-    below.ok_or_else(|| unreachable!("a chain has at least the image it starts at"))
+        Ok((image.layer(chain, &mut notes)?, notes))
+    })
 }
 
 /// One image of a chain: the file that has the descriptor.
@@ -333,23 +331,4 @@ fn damaged(file: &ImageFile, structure: &'static str, offset: u64, problem: Stri
 
 fn unsupported(file: &ImageFile, feature: String) -> SourceError {
     SourceError::Unsupported { path: file.path().to_path_buf(), feature }
-}
-
-fn le16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(field(bytes, at))
-}
-
-fn le32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(field(bytes, at))
-}
-
-fn le64(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(field(bytes, at))
-}
-
-/// `N` bytes at `at`, which the caller knows to be there.
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut field = [0; N];
-    field.copy_from_slice(&bytes[at..at + N]);
-    field
 }
