@@ -60,7 +60,7 @@ fn main() {
         println!("  {name:<28} {rate:>8.2} {:>12.3}", median(&mut ratios[index]));
     }
 
-    println!("\nopened and mapped, hardly any data in it");
+    println!("\nopened and mapped, hardly any data in it; peak memory of the whole process so far, reading included");
     let vhdx = folder.path().join("huge.vhdx");
     let created = qemu_img(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", vhdx.to_str().expect("plain"), "2T"]);
     created.expect("qemu-img was there before").expect("an image");
@@ -99,7 +99,15 @@ fn map(name: &str, image: &Path) {
         at = found.last().map_or(disk.size_bytes(), |last| last.extent.end());
     }
     let mapped = started.elapsed();
-    println!("  {name:<32} opened in {opened:.1?}, {extents} extents in {mapped:.1?} altogether");
+    let peak = peak_mib().map_or_else(|| "unknown".into(), |mib| format!("{mib} MiB"));
+    println!("  {name:<32} opened in {opened:.1?}, {extents} extents in {mapped:.1?} altogether, peak {peak}");
+}
+
+/// The most memory that this process has had.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
 }
 
 fn median(values: &mut [f64]) -> f64 {

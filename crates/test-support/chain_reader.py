@@ -1,7 +1,7 @@
 """Writes the disk that an image and its parents hold to a file, as an independent library reads it.
 
-Usage: chain_reader.py LIBRARY OUTPUT IMAGE [PARENT ...], child first; LIBRARY is libvhdi, libvmdk,
-dissect-vhdx or dissect-vmdk (dissect finds the parents itself).
+Usage: chain_reader.py LIBRARY OUTPUT IMAGE [PARENT ...], child first; LIBRARY is libvhdi, libvmdk
+or dissect.
 """
 
 import sys
@@ -35,12 +35,7 @@ def opened(library, paths):
         for child, parent in zip(handles, handles[1:]):
             child.set_parent(parent)
         return handles, handles[0], handles[0].get_media_size()
-    if library == "dissect-vhdx":
-        from dissect.hypervisor.disk.vhdx import VHDX
-
-        disk = VHDX(Path(paths[0]))
-        return [disk], disk, disk.size
-    if library == "dissect-vmdk":
+    if library == "dissect":
         from dissect.hypervisor.disk.vmdk import VMDK
 
         disk = VMDK([Path(path) for path in paths])
@@ -50,8 +45,6 @@ def opened(library, paths):
 
 def main(library, output, *paths):
     keep, disk, size = opened(library, paths)
-    if hasattr(disk, "open") and library.startswith("dissect") and not hasattr(disk, "read"):
-        disk = disk.open()
     with open(output, "wb") as out:
         disk.seek(0)
         left = size

@@ -5,6 +5,7 @@ mod contract;
 mod device;
 mod image;
 mod in_use;
+mod judges;
 mod ova;
 mod qcow2;
 mod qcow2_damaged;
