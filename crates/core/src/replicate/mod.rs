@@ -3,7 +3,8 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `engine` | options and what all replicas of a process share |
-//! | `replica` | one disk's replica: opened = leased, recovered, fenced |
+//! | `replica` | one disk's replica: open = leased, recovered, fenced |
+//! | `opening` | how it comes to be that |
 //! | `lease_keeper` | renews the lease, stops writing before it runs out |
 //! | `rebuild` | the digest map made anew from the target |
 //! | `cycle` | one pass: plan, pull or push, seal |
@@ -22,6 +23,7 @@ mod error;
 mod growth;
 mod lease_keeper;
 mod listed;
+mod opening;
 mod pipeline;
 mod plan;
 mod reader;
@@ -42,6 +44,6 @@ pub use error::{Error, ReplicateError};
 pub use recovery_point::KeepRule;
 pub use replica::Replica;
 pub use retry::RetryPolicy;
-pub use target_record::RecoveryPoint;
+pub use target_record::{ForcedTakeOver, RecoveryPoint};
 pub use throttle::Throttle;
 pub use verify::{Against, Coverage, Mismatch, VerifyReport};

@@ -57,7 +57,12 @@ pub(super) async fn seal(
     };
     shared.commit(&record, Change::default()).await?;
     let metadata = to_metadata(&point);
-    shared.call(cancel, || shared.target.snapshot(&metadata, shared.lease)).await?;
+    // Taken twice when an answer was lost; both are the same then.
+    let snapshot = |etag| {
+        let metadata = &metadata;
+        async move { shared.target.snapshot(metadata, shared.lease, &etag).await }
+    };
+    shared.change(cancel, |_| None, snapshot).await?;
 
     let seal = Seal { cycle: point.cycle, root, change_id: point.change_id.clone() };
     let remote = TargetRecord {

@@ -44,6 +44,18 @@ pub(crate) struct TargetRecord {
     /// The disk size whose footer is on the target.
     pub(crate) footer_for: Option<u64>,
     pub(crate) sealed: Option<Seal>,
+    /// The last time that an owner took the lease away from another.
+    #[serde(default)]
+    pub(crate) forced: Option<ForcedTakeOver>,
+}
+
+/// A take-over in which the lease of a living owner was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForcedTakeOver {
+    /// The owner who did it.
+    pub generation: u32,
+    /// When, by that owner's clock.
+    pub at: Timestamp,
 }
 
 /// A sealed cycle: what replica and source had in common at one moment.
@@ -101,6 +113,25 @@ fn from_metadata<T: DeserializeOwned>(metadata: &Metadata) -> Result<T, String> 
 }
 
 impl TargetRecord {
+    /// The record of an empty target, under a name that nobody has.
+    pub(super) fn new(disk_bytes: u64, block_size: BlockSize) -> Self {
+        Self {
+            format: FORMAT,
+            replication: Uuid::new_v4(),
+            generation: 0,
+            owner: Uuid::new_v4(),
+            disk_bytes,
+            source_bytes: disk_bytes,
+            block_bytes: block_size.bytes(),
+            source_identity: None,
+            grown_from: None,
+            unsealed_writes: false,
+            footer_for: None,
+            sealed: None,
+            forced: None,
+        }
+    }
+
     pub(super) fn from_metadata(metadata: &Metadata, location: &str) -> Result<Self, ReplicateError> {
         let record: Self = from_metadata(metadata)
             .map_err(|problem| ReplicateError::NotAReplica { location: location.into(), problem })?;
@@ -140,6 +171,7 @@ mod tests {
             unsealed_writes: true,
             footer_for: None,
             sealed: None,
+            forced: None,
         };
         let metadata = to_metadata(&record);
         assert!(metadata.values().all(|value| value.bytes().all(|b| (0x20..0x7f).contains(&b))));
