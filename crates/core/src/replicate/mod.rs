@@ -12,6 +12,8 @@
 //! | `pipeline` | doubt → write → settle; all concurrency is decided there |
 //! | `seal` | footer, digest tree, snapshot: the recovery point |
 //! | `recovery_point` | list, keep rule, deletion |
+//! | `history` | a record of every sealed cycle, beside the replica |
+//! | `garbage` | what nothing at the target needs any more |
 //! | `verify` | proof that a recovery point is what it says |
 //! | `roll_back` | the target taken back to a recovery point, as a cycle of its own |
 //! | `retry`, `throttle`, `buffer_pool` | the one retry loop, the rate limit, the memory cap |
@@ -20,7 +22,9 @@ mod buffer_pool;
 mod cycle;
 mod engine;
 mod error;
+mod garbage;
 mod growth;
+mod history;
 mod lease_keeper;
 mod listed;
 mod opening;
@@ -41,6 +45,7 @@ mod verify;
 pub use cycle::{Consistency, Cycle, CycleRequest, PushedDisk, RequestedKind};
 pub use engine::{DiskDescription, Engine, EngineOptions};
 pub use error::{Error, ReplicateError};
+pub use garbage::Garbage;
 pub use recovery_point::KeepRule;
 pub use replica::Replica;
 pub use retry::RetryPolicy;

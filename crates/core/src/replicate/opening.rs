@@ -18,7 +18,9 @@ use uuid::Uuid;
 
 use super::engine::{DiskDescription, EngineShared};
 use super::error::{Error, ReplicateError};
+use super::garbage;
 use super::growth::finish_growth;
+use super::history;
 use super::lease_keeper::{HeldLease, LeaseHealth, LeaseKeeper, TargetLease};
 use super::rebuild;
 use super::replica::{Owner, Replica, ReplicaShared, ReplicaState, blocking};
@@ -209,7 +211,8 @@ impl Opening<'_> {
         if let Some(reason) = rebuild_because {
             rebuild::rebuild(&shared, record, &claim.remote, reason, self.cancel).await?;
         }
-        super::recovery_point::remove_unsealed(&shared, &claim.remote, self.cancel).await?;
+        garbage::remove_unsealed(&shared, &claim.remote, self.cancel).await?;
+        history::complete(&shared, &claim.remote, self.cancel).await?;
         shared.event(EventKind::Opened {
             generation: claim.remote.generation,
             sealed_cycle: claim.remote.sealed.as_ref().map(|seal| seal.cycle),
@@ -228,8 +231,7 @@ impl Opening<'_> {
             })?;
             let before = TargetRecord::from_metadata(&state.metadata, &self.location)?;
             self.check(&before, &state, local)?;
-            // The sequence number never goes down, whatever somebody did to the metadata.
-            let generation = before.generation.max((state.sequence >> 32) as u32) + 1;
+            let generation = before.generation + 1;
             let forced = ForcedTakeOver { generation, at: Timestamp::now() };
             let forced = taken.by_force.then_some(forced).or_else(|| before.forced.clone());
             let remote = TargetRecord { generation, owner, forced, ..before.clone() };
@@ -280,6 +282,10 @@ impl Opening<'_> {
         if self.disk.size_bytes < remote.source_bytes {
             let (before, now) = (remote.source_bytes, self.disk.size_bytes);
             return Err(ReplicateError::DiskShrank { location: location(), before, now }.into());
+        }
+        let pages = (state.sequence >> 32) as u32;
+        if remote.generation < pages {
+            return Err(ReplicateError::RolledBack { location: location(), metadata: remote.generation, pages }.into());
         }
         let expected = remote.disk_bytes + FOOTER_BYTES;
         let before_growth = remote.grown_from.map(|bytes| bytes + FOOTER_BYTES);

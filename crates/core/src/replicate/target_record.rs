@@ -63,6 +63,9 @@ pub struct ForcedTakeOver {
 pub struct RecoveryPoint {
     pub(crate) format: u32,
     pub(crate) replication: Uuid,
+    /// Number of the owner who sealed it.
+    #[serde(default)]
+    pub generation: u32,
     /// Number of the cycle; grows by one.
     pub cycle: u32,
     /// Kind of the cycle.
@@ -100,11 +103,14 @@ pub(super) fn to_metadata<T: Serialize>(value: &T) -> Metadata {
 }
 
 fn from_metadata<T: DeserializeOwned>(metadata: &Metadata) -> Result<T, String> {
+    parse(metadata.get(KEY).ok_or("it was not made by libmigrate (no metadata of ours)")?)
+}
+
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
     }
-    let json = metadata.get(KEY).ok_or("it was not made by libmigrate (no metadata of ours)")?;
     let Versioned { format } = serde_json::from_str(json).map_err(|e| format!("its metadata cannot be read: {e}"))?;
     if format > FORMAT {
         return Err(format!("its format {format} is newer than {FORMAT}, the newest of this version"));
@@ -149,6 +155,16 @@ impl RecoveryPoint {
     /// The recovery point on a snapshot; `None` when the snapshot is not one of ours.
     pub(super) fn from_metadata(metadata: &Metadata) -> Option<Self> {
         from_metadata(metadata).ok()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) made.
+    pub(super) fn from_json(json: &[u8]) -> Result<Self, String> {
+        parse(std::str::from_utf8(json).map_err(|e| e.to_string())?)
+    }
+
+    /// The same that stands in the snapshot's metadata.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a recovery point has only strings and numbers")
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod delta;
+mod garbage;
 mod interrupted;
 mod ownership;
 mod push;

@@ -1,21 +1,24 @@
 //! One writer: taken over by force, and what late requests of the past find.
 
+use std::time::Duration;
+
+use libmigrate::extent::Extent;
 use libmigrate::progress::EventKind;
-use libmigrate::{CycleRequest, DiskDescription, PushedDisk};
+use libmigrate::target::{LeaseId, Metadata};
+use libmigrate::{Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, PushedDisk, Replica};
 use libmigrate_test_support::page_blob_server::{Fault, Op};
 
+use crate::on_target;
 use crate::world::{BLOCK, MIB, Place, World};
-use crate::{on_every_target, on_target};
 
-on_every_target!(a_replica_that_nobody_holds_is_taken_over_without_force);
-on_target!(local: a_lock_is_not_broken_while_its_process_lives);
-on_target!(page_blob_server: an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced);
-on_target!(azurite: an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced);
+on_target!(local: a_lock_is_not_broken_while_its_process_lives, a_replica_that_nobody_holds_is_taken_over_without_force);
+on_target!(page_blob_server: an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced, a_replica_that_nobody_holds_is_taken_over_without_force);
+on_target!(azurite: an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced, a_replica_that_nobody_holds_is_taken_over_without_force);
 
 /// Another machine: it has the account, but not the checkpoint.
-async fn take_over(world: &World) -> Result<(libmigrate::Engine, libmigrate::Replica), libmigrate::Error> {
-    let options = libmigrate::EngineOptions { state_dir: Some(world.path("elsewhere")), ..world.options() };
-    let engine = libmigrate::Engine::new(options).unwrap();
+async fn take_over(world: &World) -> Result<(Engine, Replica), Error> {
+    let options = EngineOptions { state_dir: Some(world.path("elsewhere")), ..world.options() };
+    let engine = Engine::new(options).unwrap();
     let replica = engine.take_over(world.target(), DiskDescription::of(&*world.source()), &world.cancel).await?;
     Ok((engine, replica))
 }
@@ -34,17 +37,7 @@ async fn an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced(w
 
     let (engine, new) = take_over(&world).await.unwrap();
     new.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
-    let pushed = cycle.push(second.offset(), vec![0xa5; second.len_bytes() as usize].into()).await;
-    let ended = match pushed {
-        Ok(()) => loop {
-            match cycle.next_wanted().await {
-                Ok(Some(more)) => drop(cycle.push(more.offset(), vec![1; more.len_bytes() as usize].into()).await),
-                Ok(None) => break cycle.seal().await.unwrap_err(),
-                Err(e) => break e,
-            }
-        },
-        Err(e) => e,
-    };
+    let ended = ends_with(cycle, second).await;
 
     assert_eq!(ended.code(), "target.fenced", "{ended}");
     world.assert_equal().await;
@@ -56,8 +49,25 @@ async fn an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced(w
     });
     assert_eq!(told, Some(forced.generation));
     new.close().await.unwrap();
+    drop(old);
     let next = world.open().await.unwrap();
     assert_eq!(next.last_forced_take_over().await, Some(forced), "it is kept on the target");
+}
+
+/// Pushes what is left, beginning with `wanted`: how the cycle ends.
+async fn ends_with(cycle: Cycle, wanted: Extent) -> Error {
+    let mut wanted = Ok(Some(wanted));
+    loop {
+        wanted = match wanted {
+            Ok(Some(extent)) => match cycle.push(extent.offset(), vec![0xa5; extent.len_bytes() as usize].into()).await
+            {
+                Ok(()) => cycle.next_wanted().await,
+                Err(e) => return e,
+            },
+            Ok(None) => return cycle.seal().await.unwrap_err(),
+            Err(e) => return e,
+        }
+    }
 }
 
 async fn a_lock_is_not_broken_while_its_process_lives(world: World) {
@@ -112,25 +122,33 @@ async fn a_late_request_of_any_kind_changes_nothing() {
     world.assert_equal().await;
 }
 
-/// Somebody puts older metadata back: the sequence number still says how far owners have counted.
+/// The sequence number says under which owner the pages were written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn generations_go_on_where_the_sequence_number_is() {
+async fn metadata_that_is_older_than_the_pages_is_refused() {
     let world = World::page_blob_server().await.unwrap();
     let Place::Server(server) = &world.place else { unreachable!() };
     world.image(2 * MIB, &[(0, MIB)]);
     world.replicate(CycleRequest::default()).await;
-    let old = server.blob("replicas/web01.vhd").unwrap().metadata;
+    let older = server.blob("replicas/web01.vhd").unwrap().metadata;
     world.write(0, BLOCK);
     world.replicate(CycleRequest::default()).await;
-    let target = world.target();
-    let lease = libmigrate::target::LeaseId::random();
-    target.acquire_lease(lease, std::time::Duration::from_secs(60)).await.unwrap();
-    let etag = target.state().await.unwrap().unwrap().etag;
-    target.set_metadata(&old, lease, &etag).await.unwrap();
-    target.release_lease(lease).await.unwrap();
+    let newer = server.blob("replicas/web01.vhd").unwrap().metadata;
+    put_metadata(&world, &older).await;
 
-    world.write(0, BLOCK);
+    let refused = world.open().await.unwrap_err();
+
+    assert_eq!(refused.code(), "replica.rolled_back");
+    assert!(refused.to_string().contains("generation 1, but its pages were written under generation 2"), "{refused}");
+    put_metadata(&world, &newer).await;
+    world.write(MIB, BLOCK);
     world.replicate(CycleRequest::default()).await;
-
     world.assert_equal().await;
+}
+
+async fn put_metadata(world: &World, metadata: &Metadata) {
+    let (target, lease) = (world.target(), LeaseId::random());
+    target.acquire_lease(lease, Duration::from_secs(60)).await.unwrap();
+    let etag = target.state().await.unwrap().unwrap().etag;
+    target.set_metadata(metadata, lease, &etag).await.unwrap();
+    target.release_lease(lease).await.unwrap();
 }
