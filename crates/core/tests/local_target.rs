@@ -292,6 +292,18 @@ async fn a_damaged_state_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_state_whose_counters_cannot_go_on_is_refused() {
+    for counter in ["changes", "next_snapshot"] {
+        let home = Home::with_replica().await;
+        let path = home.beside("state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        state[counter] = u64::MAX.into();
+        fs::write(&path, state.to_string()).unwrap();
+        assert_unusable(home.handle().acquire_lease(LeaseId::random(), TERM).await, &path, "counters");
+    }
+}
+
+#[tokio::test]
 async fn an_endless_state_is_refused_unread() {
     let home = Home::with_replica().await;
     fs::File::options().write(true).open(home.beside("state.json")).unwrap().set_len(1 << 40).unwrap();
