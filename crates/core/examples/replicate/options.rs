@@ -98,12 +98,13 @@ impl Options {
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             let text = error.render().to_string();
-            let secrets = std::env::args().filter(|argument| argument.contains("sig="));
+            let arguments = std::env::args_os().filter_map(|argument| argument.into_string().ok());
+            let secrets = arguments.filter(|argument| argument.contains("sig="));
             let text = secrets.fold(text, |text, secret| text.replace(&secret, "(an argument with a SAS)"));
             if error.use_stderr() {
-                eprint!("{text}")
+                eprint!("{text}");
             } else {
-                print!("{text}")
+                print!("{text}");
             }
             std::process::exit(error.exit_code())
         })

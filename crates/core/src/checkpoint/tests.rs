@@ -175,6 +175,9 @@ fn no_room_left_is_an_error_of_its_own_that_names_the_file() {
     let error = checkpoint.storage_error(redb::Error::Io(io::ErrorKind::StorageFull.into()));
     assert!(matches!(&error, CheckpointError::Full { path: named, .. } if *named == path), "{error:?}");
     assert_eq!(crate::error::Diagnose::code(&error), "checkpoint.full");
+    // What redb says of every later use is no damage.
+    let later = checkpoint.storage_error(redb::Error::PreviousIo);
+    assert!(matches!(&later, CheckpointError::Io { .. }), "{later:?}");
 }
 
 #[test]
@@ -321,6 +324,7 @@ mod hostile_rows {
         record_of(&json.to_string())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a reference would be written 40 times")]
     fn damaged(result: Result<(), CheckpointError>) {
         assert!(matches!(result, Err(CheckpointError::Damaged { .. })), "{result:?}");
     }

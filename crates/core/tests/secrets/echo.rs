@@ -31,12 +31,9 @@ impl Echo {
             while let Ok((socket, _)) = listener.accept().await {
                 let ((manner, heads), tls) = (shared.clone(), tls.clone());
                 tokio::spawn(async move {
-                    match tls {
-                        None => serve(socket, &manner, &heads).await,
-                        Some(tls) => match tls.accept(socket).await {
-                            Ok(socket) => serve(socket, &manner, &heads).await,
-                            Err(_) => {}
-                        },
+                    let Some(tls) = tls else { return serve(socket, &manner, &heads).await };
+                    if let Ok(socket) = tls.accept(socket).await {
+                        serve(socket, &manner, &heads).await;
                     }
                 });
             }
