@@ -245,7 +245,7 @@ diagnose!(ReplicateError {
     DiskSize: "replica.disk_size", Caller, "split the disk, or use a target that takes larger disks";
     DiskShrank: "replica.disk_shrank", Caller, "start a new replica under another name";
     OtherDisk: "replica.other_disk", Caller, "check which disk belongs to which replica";
-    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it";
+    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it; if somebody wiped or edited a replica's metadata, put it back or start a new replica";
     TargetSize: "replica.target_size", Fatal, "restore its size, or start a new replica";
     RolledBack: "replica.rolled_back", Caller, "put the newer metadata back, or start a new replica under another name: what the pages hold cannot be told any more";
     TargetGone: "replica.target_gone", Caller, "check the URL; to start a new replica there, move the checkpoint away";

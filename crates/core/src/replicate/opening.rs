@@ -346,6 +346,15 @@ impl Opening<'_> {
             record.strayed = false;
             record.open = None;
         }
+        // Our own last owner, and yet it cannot be: somebody put an older copy of the target in its place, or
+        // the checkpoint says nonsense. A crash just after an open cycle was noted looks the same, and costs
+        // little here: nothing had been written since the sealed map.
+        if record.block_bytes != remote.block_bytes
+            || record.disk_bytes > remote.disk_bytes
+            || (record.open.is_some() && !remote.unsealed_writes)
+        {
+            return Ok((checkpoint, fresh, Some("the target is not as the checkpoint left it")));
+        }
         checkpoint.commit(&record, &Change::default())?;
         Ok((checkpoint, record, None))
     }

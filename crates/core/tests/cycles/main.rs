@@ -2,6 +2,8 @@
 //! real Azurite.
 
 mod bad_input;
+mod behind_our_back;
+mod checkpoint_damage;
 mod delta;
 mod garbage;
 mod interrupted;
