@@ -315,6 +315,19 @@ fn meanwhile(world: &World, at: u64, happens: impl Fn() + Send + Sync + 'static)
     Arc::new(Meanwhile { inner: world.source(), at, happened: AtomicBool::new(false), happens })
 }
 
+/// Opens once the readers of the cycle that just failed have let the checkpoint go.
+async fn once_let_go<T>(mut open: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let start = std::time::Instant::now();
+    loop {
+        match open().await {
+            Err(error) if error.code() == "checkpoint.in_use" && start.elapsed() < Duration::from_secs(20) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_deleted_while_a_cycle_runs_ends_it_and_a_new_replica_is_a_choice() {
     let world = Arc::new(World::page_blob_server().await.unwrap());
@@ -332,7 +345,7 @@ async fn a_container_deleted_while_a_cycle_runs_ends_it_and_a_new_replica_is_a_c
 
     let Place::Server(server) = &world.place else { unreachable!() };
     server.create_container("replicas");
-    let error = world.open().await.unwrap_err();
+    let error = once_let_go(async || world.open().await).await.unwrap_err();
     explained(&error, "replica.target_gone", "redb");
     fs::rename(world.checkpoint(), world.path("moved-away")).unwrap();
     let point = world.replicate(CycleRequest::default()).await;
@@ -375,7 +388,8 @@ async fn a_key_rotated_while_a_cycle_runs_ends_it_and_a_new_key_goes_on() {
     assert_eq!(replica.close().await.unwrap_err().code(), "target.unauthenticated", "the lease runs out by itself");
 
     let started = std::time::Instant::now();
-    let replica = engine.open(at(&server, NEW_KEY), disk, &world.cancel).await.unwrap();
+    let open = async || engine.open(at(&server, NEW_KEY), disk.clone(), &world.cancel).await;
+    let replica = once_let_go(open).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(30), "its own lease is taken again at once");
     let point = replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
     replica.close().await.unwrap();
