@@ -17,7 +17,7 @@ mod record;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +70,39 @@ pub(crate) struct WindowRow {
     pub(crate) states: Vec<BlockState>,
     /// Blocks in doubt, by index in the window.
     pub(crate) doubt: ExtentSet,
+}
+
+/// The right to be the only one on this machine with the checkpoint of that path, whether there is one yet or
+/// not: the fence of targets that have none. It ends with this value, or with the process.
+#[derive(Debug)]
+pub(crate) struct CheckpointLock {
+    _file: File,
+}
+
+impl CheckpointLock {
+    /// Takes it, or fails at once with [`CheckpointError::InUse`].
+    pub(crate) fn take(path: &Path) -> Result<Self, CheckpointError> {
+        let (folder, _) = folder_and_name(path);
+        let folder = PrivateFolder::open_or_create(folder)?;
+        // Never removed: two processes could then hold locks on two files of one name.
+        let name = path.with_extension("lock");
+        let name = name.file_name().unwrap_or_default();
+        let file = match folder.open_file(name)? {
+            Some(file) => file,
+            None => match folder.create_file(name) {
+                // Somebody else was faster.
+                Err(Refused::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    folder.open_file(name)?.ok_or_else(|| io_error(path, source))?
+                }
+                created => created?,
+            },
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(io_error(path, source)),
+        }
+    }
 }
 
 /// What one commit changes besides the record.

@@ -10,4 +10,5 @@ mod interrupted;
 mod ownership;
 mod push;
 mod recovery_points;
+mod unleased;
 mod world;
