@@ -38,6 +38,7 @@ pub mod error;
 pub mod extent;
 pub mod progress;
 mod replicate;
+pub mod schedule;
 pub mod secret;
 pub mod size;
 pub mod source;
@@ -47,8 +48,9 @@ mod vhd_footer;
 pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
 pub use replicate::{
-    Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, KeepRule,
-    Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Throttle, VerifyReport,
+    Against, Concurrency, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error,
+    KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Throttle,
+    VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::engine::{DiskDescription, EngineShared};
 use super::error::{Error, ReplicateError};
 use super::growth::finish_growth;
+use super::lane::{Load, Passage};
 use super::lease_keeper::{LeaseHealth, LeaseKeeper};
 use super::rebuild;
 use super::retry::Retry;
@@ -113,6 +114,33 @@ impl ReplicaShared {
             biased;
             () = self.health.lost() => Err(self.health.error(&self.location)),
             result = self.retry.run(cancel, attempt) => result,
+        }
+    }
+
+    /// The same, under the limits that `load` falls under.
+    pub(super) async fn transfer<T, F>(
+        &self,
+        load: Load,
+        cancel: &CancellationToken,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        tokio::select! {
+            biased;
+            () = self.health.lost() => Err(self.health.error(&self.location)),
+            result = self.retry.transfer(load, cancel, attempt) => result,
+        }
+    }
+
+    /// Waits while what passes so must not send, until cancelled or the lease is lost.
+    pub(super) async fn open(&self, passage: Passage, cancel: &CancellationToken) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ReplicateError::Cancelled.into()),
+            () = self.health.lost() => Err(self.health.error(&self.location)),
+            () = self.retry.lane.open(passage) => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@
 mod bad_input;
 mod delta;
 mod interrupted;
+mod pace;
 mod push;
 mod recovery_points;
 mod world;
