@@ -8,6 +8,7 @@ mod delta;
 mod garbage;
 mod interrupted;
 mod ownership;
+mod pace;
 mod push;
 mod recovery_points;
 mod unleased;
