@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod delta;
+mod faults;
 mod interrupted;
 mod push;
 mod recovery_points;
