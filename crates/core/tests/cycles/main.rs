@@ -4,7 +4,9 @@
 mod bad_input;
 mod delta;
 mod faults;
+mod garbage;
 mod interrupted;
+mod ownership;
 mod push;
 mod recovery_points;
 mod world;
