@@ -44,6 +44,22 @@ async fn a_put_that_fails_in_any_way_is_sent_again() {
     assert_eq!((server.faults().outstanding(), server.faults().injected().len()), (0, kinds));
 }
 
+/// The process that closed is long gone when the service gets round to what it had asked first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_release_of_the_lease_does_not_end_that_of_the_next_process() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(2 * MIB, &[(0, MIB)]);
+    let Place::Server(server) = &world.place else { unreachable!() };
+    server.faults().next(Op::ReleaseLease, Fault::ApplyLate);
+    world.replicate(CycleRequest::default()).await;
+    world.write(0, MIB);
+    let replica = world.open().await.unwrap();
+    assert_eq!(server.release_late_writes(), [409]);
+    replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    replica.close().await.unwrap();
+    world.assert_equal().await;
+}
+
 /// A world whose way to a real Azurite leads through a proxy.
 async fn proxied() -> Option<(World, FaultProxy)> {
     let azurite = tokio::task::spawn_blocking(Azurite::shared).await.unwrap()?;
