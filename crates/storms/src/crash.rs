@@ -17,7 +17,7 @@ use libmigrate_test_support::sample_disk::{SampleDisk, mutate};
 use serde::Serialize;
 
 use crate::process::{Machine, Moment};
-use crate::replicator::{open_target, options};
+use crate::replicator::{Entry, open_target, options};
 use crate::service::{Service, ServiceKind, connection_string, replica_at};
 use crate::{comparison, put_log};
 
@@ -148,7 +148,7 @@ async fn one_round(
     for _ in 0..kills {
         let puts_before = machine.puts();
         let moment = Moment::draw(random, pace.whole, pace.puts).on_top_of(puts_before);
-        let mut process = machine.start()?;
+        let mut process = machine.start(Entry::Wait)?;
         if !moment.come(machine, &mut process).await? {
             report.finished_first += 1;
             let outcome = process.outcome().await?;
@@ -162,7 +162,7 @@ async fn one_round(
         again = count_again(machine, again, report)?;
     }
     let start = Instant::now();
-    let outcome = machine.start()?.outcome().await?;
+    let outcome = machine.start(Entry::Wait)?.outcome().await?;
     ensure!(outcome.code.is_none(), "the process after the kill failed: {outcome:?}");
     pace.whole = pace.whole.min(start.elapsed().max(Duration::from_millis(100)));
     let target = open_target(&machine.target, &machine.connection_string, AzureOptions::default())?;

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::put_log;
-use crate::replicator::Outcome;
+use crate::replicator::{Entry, Outcome};
 
 /// Longer than any cycle here; far longer than an owner that lost its lease may go on.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,7 +40,7 @@ impl Machine {
     }
 
     /// Starts a cycle in a process of its own.
-    pub(crate) fn start(&self) -> anyhow::Result<Process> {
+    pub(crate) fn start(&self, entry: Entry) -> anyhow::Result<Process> {
         let child = Command::new(std::env::current_exe()?)
             .arg("replicate")
             .arg("--source")
@@ -50,6 +50,7 @@ impl Machine {
             .arg(&self.state)
             .arg("--log")
             .arg(&self.log)
+            .args(["--entry", if entry == Entry::Force { "force" } else { "wait" }])
             .env("AZURE_STORAGE_CONNECTION_STRING", &self.connection_string)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -31,6 +31,18 @@ pub(crate) struct Job {
     /// Where every put is written down before it is sent.
     #[arg(long)]
     pub(crate) log: PathBuf,
+    /// What to do about another writer.
+    #[arg(long, value_enum, default_value = "wait")]
+    pub(crate) entry: Entry,
+}
+
+/// What to do about another writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Entry {
+    /// Wait until its lease runs out.
+    Wait,
+    /// Break its lease.
+    Force,
 }
 
 /// How a process ended: its last line.
@@ -75,7 +87,11 @@ async fn replicate(job: &Job, engine: &Engine) -> anyhow::Result<Result<Recovery
     let target = Arc::new(Logged::new(target, &job.log)?);
     let cancel = CancellationToken::new();
     let cycle = async {
-        let replica = engine.open(target, DiskDescription::of(&*source), &cancel).await?;
+        let disk = DiskDescription::of(&*source);
+        let replica = match job.entry {
+            Entry::Wait => engine.open(target, disk, &cancel).await?,
+            Entry::Force => engine.take_over(target, disk, &cancel).await?,
+        };
         let point = replica.replicate(source, CycleRequest::default(), &cancel).await?;
         replica.close().await?;
         Ok(point)
