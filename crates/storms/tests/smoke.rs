@@ -38,21 +38,21 @@ fn azurite() -> bool {
 
 #[test]
 fn a_killed_process_is_followed_by_one_that_makes_the_local_replica_equal() {
-    let report = storm("crash", 20, "local");
+    let report = storm("crash", 12, "local");
     assert!(number(&report, "most_sent_again") <= MOST, "{report}");
 }
 
 #[test]
 fn a_killed_process_is_followed_by_one_that_makes_the_page_blob_equal() {
     if azurite() {
-        let report = storm("crash", 8, "azurite");
+        let report = storm("crash", 5, "azurite");
         assert!(number(&report, "most_sent_again") <= MOST, "{report}");
     }
 }
 
 #[test]
 fn cycles_whose_requests_fail_in_every_way_end_equal() {
-    let report = storm("fault", 12, "server");
+    let report = storm("fault", 8, "server");
     assert!(number(&report, "retries") > 0, "{report}");
     assert!(report["faults"].as_object().unwrap().len() >= 10, "{report}");
 }
@@ -60,14 +60,14 @@ fn cycles_whose_requests_fail_in_every_way_end_equal() {
 #[test]
 fn cycles_whose_requests_fail_on_their_way_to_azurite_end_equal() {
     if azurite() {
-        let report = storm("fault", 3, "azurite");
+        let report = storm("fault", 2, "azurite");
         assert!(number(&report, "retries") > 0, "{report}");
     }
 }
 
 #[test]
 fn an_owner_who_was_paused_lands_nothing_after_a_take_over() {
-    let report = storm("fence", 8, "server");
+    let report = storm("fence", 6, "server");
     assert_eq!(number(&report, "landed_after_takeover"), 0);
     assert!(number(&report, "paused_owners") > 0, "{report}");
 }
