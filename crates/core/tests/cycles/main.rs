@@ -2,6 +2,8 @@
 //! real Azurite.
 
 mod bad_input;
+mod behind_our_back;
+mod checkpoint_damage;
 mod delta;
 mod faults;
 mod garbage;
@@ -9,4 +11,5 @@ mod interrupted;
 mod ownership;
 mod push;
 mod recovery_points;
+mod unleased;
 mod world;
