@@ -6,10 +6,10 @@
 mod bench_peers;
 mod ci;
 mod command;
-mod crash_storm;
 mod fuzz;
 mod guide;
 mod licences;
+mod storms;
 mod test;
 mod tools;
 
@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::storms::Storm;
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
@@ -38,17 +40,11 @@ enum Chore {
     /// Install the tools, then run every test
     Test,
     /// Kill replicating processes at random moments and compare what the next ones make of it
-    CrashStorm {
-        /// How many kills
-        #[arg(long)]
-        runs: u32,
-        /// What moments, disks and changes are drawn from
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Where the replica is: local or azurite
-        #[arg(long, default_value = "local")]
-        target: String,
-    },
+    CrashStorm(storms::Campaign),
+    /// Let requests fail in every way that is known, and compare what whole cycles make of it
+    FaultStorm(storms::Campaign),
+    /// Pause owners, let others take over, and see that nothing of the old ones lands
+    FenceStorm(storms::Campaign),
     /// Fuzz everything that parses bytes nobody here wrote
     Fuzz {
         /// How long each target runs
@@ -85,7 +81,9 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
-        Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
+        Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
+        Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),
+        Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }

@@ -2,7 +2,8 @@
 //!
 //! 1. open the local database, exclusively;
 //! 2. take the lease: under the id of the last owner when the database is at hand, so that a process that
-//!    was killed is followed at once; by force only on explicit order, and then that is written down;
+//!    was killed is followed at once, then under a new one; by force only on explicit order, and then that is
+//!    written down;
 //! 3. write a new owner and a higher generation to the target, on condition of the `ETag` that was read, and
 //!    raise the sequence number that goes with it: from here on no write of an earlier owner can land;
 //! 4. trust the local map only if the target was still under the name of its last owner; otherwise rebuild.
@@ -90,7 +91,7 @@ impl Opening<'_> {
         let disk_bytes =
             replica_len(self.disk.size_bytes).ok_or(ReplicateError::DiskSize { bytes: self.disk.size_bytes })?;
         let alone = self.be_alone().await?;
-        let local = self.open_checkpoint().await?;
+        let mut local = self.open_checkpoint().await?;
         if self.state().await?.is_none() {
             if let Some((checkpoint, _)) = &local {
                 let (location, checkpoint) = (self.location.to_string(), checkpoint.path().display().to_string());
@@ -98,8 +99,11 @@ impl Opening<'_> {
             }
             self.create(disk_bytes).await?;
         }
-        let lease = local.as_ref().map_or_else(LeaseId::random, |(_, record)| LeaseId::from_uuid(record.lease));
-        let (at, by_force) = self.acquire(lease).await?;
+        let lease = LeaseId::random();
+        let (at, by_force) = match &mut local {
+            Some((checkpoint, record)) => self.follow(checkpoint, record, lease).await?,
+            None => self.acquire(lease).await?,
+        };
         let owner = Arc::new(OnceLock::new());
         let held = HeldLease {
             lease: TargetLease { target: Arc::clone(&self.target), id: lease },
@@ -155,6 +159,25 @@ impl Opening<'_> {
             Err(Error::Target(TargetError::AlreadyExists { .. })) => Ok(()),
             result => result,
         }
+    }
+
+    /// Takes the lease under the id of the last owner here, then under `lease`. A service may carry out late what was
+    /// asked under the old id: a release, above all, would end the lease of whoever holds it under that id.
+    ///
+    /// Killed at any step, this is followed as quickly: the id that is noted is the one that may be held.
+    async fn follow(
+        &self,
+        checkpoint: &Checkpoint,
+        record: &mut Record,
+        lease: LeaseId,
+    ) -> Result<(Instant, bool), Error> {
+        let last = LeaseId::from_uuid(record.lease);
+        let (_, by_force) = self.acquire(last).await?;
+        self.retry.run(self.cancel, || self.target.release_lease(last)).await?;
+        record.lease = lease.into_uuid();
+        checkpoint.commit(record, &Change::default())?;
+        let (at, by_force_again) = self.acquire(lease).await?;
+        Ok((at, by_force || by_force_again))
     }
 
     /// Takes the lease, waiting for a holder that may have died, or breaking its lease. The moment is that

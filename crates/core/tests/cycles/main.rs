@@ -5,6 +5,7 @@ mod bad_input;
 mod behind_our_back;
 mod checkpoint_damage;
 mod delta;
+mod faults;
 mod garbage;
 mod interrupted;
 mod ownership;

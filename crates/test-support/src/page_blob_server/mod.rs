@@ -7,26 +7,26 @@
 //! recordings of the service show. It is no proof of what Azure does.
 
 mod account;
-mod answer;
+pub(crate) mod answer;
 mod auth;
 mod blob;
 mod clock;
-mod connection;
+pub(crate) mod connection;
 mod faults;
 mod lease;
 mod operations;
 mod pages;
 mod received;
-mod refusal;
-mod request;
-mod stats;
+pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod stats;
 mod throttle;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -37,10 +37,10 @@ use self::clock::Clock;
 use self::operations::Step;
 use self::received::Received;
 use self::request::Call;
-use self::stats::Recorder;
+use self::stats::{Ending, Recorder};
 
 pub use self::auth::Auth;
-pub use self::faults::{Fault, Faults, Rates};
+pub use self::faults::{Fault, Faults, Rates, Slowdown};
 pub use self::pages::{PageKind, PageRun, Storage};
 pub use self::refusal::Refusal;
 pub use self::request::Op;
@@ -218,10 +218,17 @@ impl PageBlobServer {
     }
 
     /// Carries out the writes that were answered with a time-out, under the conditions that they carry and what
-    /// these find now; the status of each.
+    /// these find now; the status of each. The journal tells of them as begun now.
     pub fn release_late_writes(&self) -> Vec<u16> {
         let late = std::mem::take(&mut *lock(&self.shared.late));
-        late.iter().map(|(call, body)| self.shared.step(call, body).map_or_else(|e| e.status, |a| a.status)).collect()
+        let carry_out = |(call, body): &(Call, Received)| {
+            let began = Instant::now();
+            let result = self.shared.step(call, body).map(|answer| answer.status);
+            let ending = Ending { call, began, received: body.len, sent: 0, result, answered: false };
+            lock(&self.shared.recorder).note(&ending);
+            result.unwrap_or_else(|refusal| refusal.status)
+        };
+        late.iter().map(carry_out).collect()
     }
 }
 
@@ -258,6 +265,6 @@ fn split(path: &str) -> (&str, &str) {
     path.split_once('/').unwrap_or((path, ""))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
