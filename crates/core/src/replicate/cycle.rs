@@ -336,7 +336,7 @@ impl Cycle {
         for _ in 0..readers {
             let reader = Reader {
                 source: Arc::clone(&source),
-                shared: Arc::clone(&self.shared),
+                engine: Arc::clone(&self.shared.engine),
                 runs: self.runs.clone(),
                 found: self.found.clone(),
                 block_size: self.block_size,
