@@ -39,6 +39,7 @@ pub mod extent;
 mod private_folder;
 pub mod progress;
 mod replicate;
+pub mod schedule;
 pub mod secret;
 pub mod size;
 pub mod source;
@@ -49,9 +50,9 @@ pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
 pub use private_folder::Exposure;
 pub use replicate::{
-    Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, ForcedTakeOver,
-    Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy,
-    Throttle, VerifyReport,
+    Against, Concurrency, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error,
+    ForcedTakeOver, Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind,
+    RetryPolicy, Throttle, VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

@@ -169,6 +169,19 @@ pub enum EventKind {
         /// Milliseconds until it is tried again.
         wait_ms: u64,
     },
+    /// The replica waits for the end of a blackout of the schedule.
+    Blackout {
+        /// When that is; none when the schedule says nothing else, ever.
+        until: Option<Timestamp>,
+    },
+    /// The limit of requests in flight fell by half because the service cannot keep up, or rose again; told
+    /// at most every ten seconds.
+    RequestsInFlight {
+        /// The limit now.
+        limit: u32,
+        /// The limit that the options allow.
+        most: u32,
+    },
     /// The cycle is a recovery point.
     Sealed {
         /// Its number.

@@ -111,6 +111,15 @@ fn an_error_names_its_code_and_what_to_do() {
 }
 
 #[test]
+fn a_schedule_that_cannot_be_meant_is_refused_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schedule.json"), r#"{"zone":"Mars/Olympus","windows":[]}"#).unwrap();
+    let output = command(folder.path()).arg("--schedule").arg(folder.path().join("schedule.json")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("Mars/Olympus"), "{}", text(&output));
+}
+
+#[test]
 fn ctrl_c_stops_it_within_a_second_and_says_how_to_resume() {
     let folder = tempfile::tempdir().unwrap();
     SampleDisk { len: 64 << 20, data_bytes: 64 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
+use libmigrate::schedule::Schedule;
 use libmigrate::secret::Secret;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Most bytes per second to send, such as 800K, 50M or 1G.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) throttle: Option<u64>,
+    /// A JSON file of times at which another limit holds, or nothing but a final pass is sent.
+    #[arg(long, value_name = "FILE", value_parser = read_schedule)]
+    pub(crate) schedule: Option<Schedule>,
     /// Compare the new recovery point with the source afterwards.
     #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
     pub(crate) verify: Option<VerifyChoice>,
@@ -52,7 +56,7 @@ pub(crate) struct Options {
     /// Longest read and put.
     #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "1M")]
     pub(crate) run: u64,
-    /// Requests under way at once.
+    /// The most requests under way at once.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) requests: usize,
     /// Send small gaps of unchanged data along where that saves requests: what pays on a standard page blob.
@@ -128,6 +132,7 @@ impl Options {
             requests_in_flight: self.requests,
             run_bytes: self.run,
             bytes_per_second: self.throttle,
+            schedule: self.schedule.clone(),
             block_size: self.block.and_then(libmigrate::size::BlockSize::new),
             request_cost: if self.bridge { RequestCost::STANDARD_PAGE_BLOB } else { RequestCost::Negligible },
             ..EngineOptions::default()
@@ -153,6 +158,11 @@ impl Options {
         let options = AzureOptions { max_in_flight: self.requests, ..AzureOptions::default() };
         Ok(Arc::new(AzurePageBlob::new(named, credential, options).map_err(Error::from)?))
     }
+}
+
+fn read_schedule(path: &str) -> anyhow::Result<Schedule> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(Schedule::from_json(&text).map_err(Error::from)?)
 }
 
 fn parse_size(text: &str) -> anyhow::Result<u64> {

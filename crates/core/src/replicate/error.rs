@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
+use crate::schedule::ScheduleError;
 use crate::source::nbd::NbdError;
 use crate::source::{ChangeListError, SourceError};
 use crate::target::TargetError;
@@ -27,6 +28,9 @@ pub enum Error {
     /// The change list cannot be read.
     #[error(transparent)]
     ChangeList(#[from] ChangeListError),
+    /// The schedule cannot be used.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -61,6 +65,7 @@ impl Error {
             ChangeListError::CATALOGUE,
             TargetError::CATALOGUE,
             CheckpointError::CATALOGUE,
+            ScheduleError::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -74,6 +79,7 @@ impl Error {
             Self::Target(e) => e,
             Self::Checkpoint(e) => e,
             Self::ChangeList(e) => e,
+            Self::Schedule(e) => e,
             Self::Replicate(e) => e,
         }
     }

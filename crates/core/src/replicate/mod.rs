@@ -16,15 +16,19 @@
 //! | `garbage` | what nothing at the target needs any more |
 //! | `verify` | proof that a recovery point is what it says |
 //! | `roll_back` | the target taken back to a recovery point, as a cycle of its own |
-//! | `retry`, `throttle`, `buffer_pool` | the one retry loop, the rate limit, the memory cap |
+//! | `lane` | what stands between a request that is ready and one that is sent |
+//! | `throttle`, `congestion` | bytes per second and the schedule; how many requests are worth having under way |
+//! | `retry`, `buffer_pool` | the one retry loop, the memory cap |
 
 mod buffer_pool;
+mod congestion;
 mod cycle;
 mod engine;
 mod error;
 mod garbage;
 mod growth;
 mod history;
+mod lane;
 mod lease_keeper;
 mod listed;
 mod opening;
@@ -43,7 +47,7 @@ mod throttle;
 mod verify;
 
 pub use cycle::{Consistency, Cycle, CycleRequest, PushedDisk, RequestedKind};
-pub use engine::{DiskDescription, Engine, EngineOptions};
+pub use engine::{Concurrency, DiskDescription, Engine, EngineOptions};
 pub use error::{Error, ReplicateError};
 pub use garbage::Garbage;
 pub use recovery_point::KeepRule;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffer_pool::Buffer;
 use super::engine::EngineShared;
 use super::error::ReplicateError;
+use super::lane::{Lane, Passage};
 use super::pipeline::{Finding, Found};
 use super::plan::Run;
 use crate::digest::diff::{RequestCost, diff_run};
@@ -25,9 +26,11 @@ use crate::source::DiskSource;
 pub(super) struct Reader {
     pub(super) source: Arc<dyn DiskSource>,
     pub(super) engine: Arc<EngineShared>,
+    pub(super) lane: Arc<Lane>,
     pub(super) runs: async_channel::Receiver<Run>,
     pub(super) found: mpsc::UnboundedSender<Found>,
     pub(super) block_size: BlockSize,
+    pub(super) passage: Passage,
     pub(super) cancel: CancellationToken,
     pub(super) runtime: Handle,
 }
@@ -35,7 +38,11 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn run(self) {
         while let Ok(run) = self.runs.recv_blocking() {
-            let take = self.cancel.run_until_cancelled(self.engine.pool.take(run.len));
+            let take = self.cancel.run_until_cancelled(async {
+                // What must not be sent yet is not read either: the source may be at the end of a network too.
+                self.lane.open(self.passage).await;
+                self.engine.pool.take(run.len).await
+            });
             let Some(buffer) = self.runtime.block_on(take) else { return };
             // The source may be the caller's own code; its panic is one failed cycle, not a hang.
             let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::engine::EngineShared;
 use super::error::{Error, ReplicateError};
+use super::lane::{Load, Passage};
 use super::lease_keeper::{LeaseHealth, LeaseKeeper};
 use super::retry::Retry;
 use super::target_reader::TargetReader;
@@ -92,8 +93,29 @@ impl Replica {
 
 impl ReplicaShared {
     /// Runs one operation of the target, with retries, until it is done, cancelled, or the lease is lost.
-    pub(super) async fn call<T, F>(
+    pub(super) async fn call<T, F>(&self, cancel: &CancellationToken, attempt: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        self.call_under(None, cancel, attempt).await
+    }
+
+    /// The same, under the limits that `load` falls under.
+    pub(super) async fn transfer<T, F>(
         &self,
+        load: Load,
+        cancel: &CancellationToken,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        self.call_under(Some(load), cancel, attempt).await
+    }
+
+    async fn call_under<T, F>(
+        &self,
+        load: Option<Load>,
         cancel: &CancellationToken,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, Error>
@@ -101,7 +123,7 @@ impl ReplicaShared {
         F: Future<Output = Result<T, TargetError>>,
     {
         // Each attempt asks the clock: a process that was stopped for long wakes up in the middle of one.
-        let attempts = self.retry.run(cancel, || {
+        let attempts = self.retry.run_under(load, cancel, || {
             let attempt = self.health.is_held().then(&mut attempt);
             async {
                 match attempt {
@@ -114,6 +136,16 @@ impl ReplicaShared {
             biased;
             () = self.health.lost() => Err(self.lost().await),
             result = attempts => result,
+        }
+    }
+
+    /// Waits while what passes so must not send, until cancelled or the lease is lost.
+    pub(super) async fn open(&self, passage: Passage, cancel: &CancellationToken) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ReplicateError::Cancelled.into()),
+            () = self.health.lost() => Err(self.lost().await),
+            () = self.retry.lane.open(passage) => Ok(()),
         }
     }
 

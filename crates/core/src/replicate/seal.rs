@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
 use super::history;
+use super::lane::{Load, Passage};
 use super::replica::{ReplicaShared, ReplicaState, blocking};
 use super::target_record::{self, RecoveryPoint, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, Disk, Record, Seal};
@@ -32,13 +33,14 @@ pub(super) async fn seal(
     shared: &Arc<ReplicaShared>,
     state: &mut ReplicaState,
     mut record: Record,
+    passage: Passage,
     started: Instant,
     cancel: &CancellationToken,
 ) -> Result<RecoveryPoint, Error> {
     let sealed_at = Timestamp::now();
     write_footer(shared, state, &mut record, sealed_at, cancel).await?;
     shared.call(cancel, || shared.target.flush()).await?;
-    let root = upload_map(shared, &record, cancel).await?;
+    let root = upload_map(shared, &record, passage, cancel).await?;
 
     let open = record.open.as_mut().expect("the cycle that is sealed is open");
     open.sealing = Some(root);
@@ -115,7 +117,12 @@ async fn write_footer(
 }
 
 /// Stores the parts that changed and the manifest; the root.
-async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &CancellationToken) -> Result<Hash, Error> {
+async fn upload_map(
+    shared: &Arc<ReplicaShared>,
+    record: &Record,
+    passage: Passage,
+    cancel: &CancellationToken,
+) -> Result<Hash, Error> {
     let disk = record.disk();
     let stored = Mutex::new(HashSet::new());
     // A part that the checkpoint counts on may have been deleted behind our back.
@@ -135,7 +142,8 @@ async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &Cance
                         // Equal parts (holes, mostly) are one object.
                         if stored.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
                             let (name, bytes) = (sealed::part_name(hash), Bytes::from(bytes));
-                            shared.call(cancel, || shared.target.put_object(&name, bytes.clone())).await?;
+                            let load = Load::put_object(bytes.len() as u64, passage);
+                            shared.transfer(load, cancel, || shared.target.put_object(&name, bytes.clone())).await?;
                         }
                         Ok::<_, Error>((part, hash, true))
                     }

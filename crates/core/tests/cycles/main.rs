@@ -9,6 +9,7 @@ mod faults;
 mod garbage;
 mod interrupted;
 mod ownership;
+mod pace;
 mod push;
 mod recovery_points;
 mod unleased;
