@@ -353,7 +353,8 @@ impl Cycle {
         for _ in 0..readers {
             let reader = Reader {
                 source: Arc::clone(&source),
-                shared: Arc::clone(&self.shared),
+                engine: Arc::clone(&self.shared.engine),
+                lane: Arc::clone(&self.shared.retry.lane),
                 runs: self.runs.clone(),
                 found: self.found.clone(),
                 block_size: self.block_size,

@@ -32,6 +32,9 @@ use crate::progress::EventKind;
 use crate::size::{BlockSize, replica_len};
 use crate::target::{FOOTER_BYTES, LeaseId, LeaseKind, PageTarget, TargetError, TargetState};
 
+/// How long a cycle of this process that has just failed, or was cancelled, may take to let the checkpoint go.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// How often a lease is broken that somebody else takes before we do.
 const FORCED_ATTEMPTS: u32 = 3;
 
@@ -133,6 +136,19 @@ impl Opening<'_> {
     }
 
     async fn open_checkpoint(&self) -> Result<Option<(Checkpoint, Record)>, Error> {
+        let patience = Instant::now() + LETTING_GO;
+        loop {
+            match self.try_to_open_checkpoint().await {
+                Err(Error::Checkpoint(CheckpointError::InUse { .. })) if Instant::now() < patience => {
+                    let pause = tokio::time::sleep(Duration::from_millis(20));
+                    self.cancel.run_until_cancelled(pause).await.ok_or(ReplicateError::Cancelled)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_to_open_checkpoint(&self) -> Result<Option<(Checkpoint, Record)>, Error> {
         let Some(path) = self.engine.checkpoint_path(&self.location) else { return Ok(None) };
         blocking(move || {
             let Some(checkpoint) = Checkpoint::open(&path)? else { return Ok(None) };

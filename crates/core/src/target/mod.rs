@@ -123,7 +123,7 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     /// The names of the objects that start with `prefix`, in order.
     async fn list_objects(&self, prefix: &str) -> Result<Vec<String>, TargetError>;
 
-    /// Deletes an object; deleting one that is gone is no error.
+    /// Deletes an object; deleting one that is gone is no error. One that is put anew meanwhile may stay.
     async fn delete_object(&self, name: &str) -> Result<(), TargetError>;
 }
 

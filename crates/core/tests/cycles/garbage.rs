@@ -1,7 +1,7 @@
 //! What crashes and deletions leave at the target, and the record of what was sealed.
 
 use libmigrate::target::SnapshotId;
-use libmigrate::{CancellationToken, CycleRequest, Garbage, KeepRule, Replica};
+use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, Garbage, KeepRule, Replica};
 use libmigrate_test_support::page_blob_server::{Fault, Op};
 
 use crate::on_every_target;
@@ -118,4 +118,29 @@ async fn garbage_is_not_looked_for_while_a_cycle_is_open() {
     assert_eq!(replica.collect_garbage(&world.cancel).await.unwrap_err().code(), "cycle.open");
     cycle.copy_from(world.source()).await.unwrap();
     cycle.seal().await.unwrap();
+}
+
+/// Objects are named by their content, and content comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_deletion_does_not_take_the_map_of_a_disk_that_is_again_as_it_was() {
+    let world = World::page_blob_server().await.unwrap();
+    let Place::Server(server) = &world.place else { unreachable!() };
+    let image = world.image(2 * MIB, &[(0, MIB)]);
+    let before = std::fs::read(&image).unwrap();
+    let first = world.replicate(CycleRequest::default()).await;
+    world.write(0, BLOCK);
+    world.replicate(CycleRequest::default()).await;
+    let replica = world.open().await.unwrap();
+    // The snapshot is deleted first; then part and manifest, each of them twice.
+    server.faults().nth(Op::DeleteBlob, 2, Fault::ApplyLate);
+    server.faults().nth(Op::DeleteBlob, 4, Fault::ApplyLate);
+    replica.prune(KeepRule { newest: 1, younger_than: None }, &world.cancel).await.unwrap();
+    std::fs::write(&image, before).unwrap();
+    let third = replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    assert_eq!(third.root, first.root);
+
+    assert_eq!(server.release_late_writes(), [412, 412]);
+
+    let report = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+    assert!(report.is_equal());
 }
