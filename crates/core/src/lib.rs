@@ -48,7 +48,8 @@ pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
 pub use replicate::{
     Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, KeepRule,
-    Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Throttle, VerifyReport,
+    Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Subject, Throttle,
+    VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

@@ -32,9 +32,12 @@ pub(crate) struct Options {
     /// Most bytes per second to send, such as 800K, 50M or 1G.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) throttle: Option<u64>,
-    /// Compare the new recovery point with the source afterwards.
+    /// Compare the target with the source afterwards.
     #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
     pub(crate) verify: Option<VerifyChoice>,
+    /// Write the proof of the new recovery point to a file, for docs/check_proof.py.
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(crate) export_proof: Option<PathBuf>,
     /// Print events and results as JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,

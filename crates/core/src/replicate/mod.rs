@@ -11,11 +11,13 @@
 //! | `pipeline` | doubt → write → settle; all concurrency is decided there |
 //! | `seal` | footer, digest tree, snapshot: the recovery point |
 //! | `recovery_point` | list, keep rule, deletion |
-//! | `verify` | proof that a recovery point is what it says |
+//! | `verify`, `coverage` | proof that the target or a recovery point is what it says; samples of it |
+//! | `proof` | a recovery point's digest tree as one file, for others to check |
 //! | `roll_back` | the target taken back to a recovery point, as a cycle of its own |
 //! | `retry`, `throttle`, `buffer_pool` | the one retry loop, the rate limit, the memory cap |
 
 mod buffer_pool;
+mod coverage;
 mod cycle;
 mod engine;
 mod error;
@@ -24,6 +26,7 @@ mod lease_keeper;
 mod listed;
 mod pipeline;
 mod plan;
+mod proof;
 mod reader;
 mod rebuild;
 mod recovery_point;
@@ -36,6 +39,7 @@ mod target_record;
 mod throttle;
 mod verify;
 
+pub use coverage::Coverage;
 pub use cycle::{Consistency, Cycle, CycleRequest, PushedDisk, RequestedKind};
 pub use engine::{DiskDescription, Engine, EngineOptions};
 pub use error::{Error, ReplicateError};
@@ -44,4 +48,4 @@ pub use replica::Replica;
 pub use retry::RetryPolicy;
 pub use target_record::RecoveryPoint;
 pub use throttle::Throttle;
-pub use verify::{Against, Coverage, Mismatch, VerifyReport};
+pub use verify::{Against, Mismatch, Subject, VerifyReport};

@@ -117,7 +117,11 @@ impl TargetRecord {
 impl RecoveryPoint {
     /// The recovery point on a snapshot; `None` when the snapshot is not one of ours.
     pub(super) fn from_metadata(metadata: &Metadata) -> Option<Self> {
-        from_metadata(metadata).ok()
+        let point: Self = from_metadata(metadata).ok()?;
+        // Whoever may write to the account may write this; past this point sizes are believed.
+        (crate::size::replica_len(point.source_bytes)? <= point.disk_bytes
+            && crate::size::replica_len(point.disk_bytes)? == point.disk_bytes)
+            .then_some(point)
     }
 }
 
@@ -144,6 +148,39 @@ mod tests {
         let metadata = to_metadata(&record);
         assert!(metadata.values().all(|value| value.bytes().all(|b| (0x20..0x7f).contains(&b))));
         assert_eq!(TargetRecord::from_metadata(&metadata, "l").unwrap(), record);
+    }
+
+    #[test]
+    fn a_recovery_point_of_an_impossible_size_is_none_of_ours() {
+        let point = |source_bytes: u64, disk_bytes: u64| {
+            RecoveryPoint::from_metadata(&to_metadata(&RecoveryPoint {
+                format: FORMAT,
+                replication: Uuid::from_u128(1),
+                cycle: 1,
+                kind: CycleKind::Initial,
+                sealed_at: Timestamp::UNIX_EPOCH,
+                root: String::new(),
+                change_id: None,
+                crash_consistent: true,
+                disk_bytes,
+                source_bytes,
+                counts: Counts::default(),
+                change_list_ignored: None,
+            }))
+        };
+        assert!(point(5, 1 << 20).is_some());
+        assert!(point(5, 2 << 20).is_some());
+        for (source_bytes, disk_bytes) in [
+            (0, 1 << 20),
+            (5, 0),
+            (5, 512),
+            (5, (1 << 20) + 512),
+            ((1 << 20) + 1, 1 << 20),
+            (5, 1 << 63),
+            (5, u64::MAX),
+        ] {
+            assert_eq!(point(source_bytes, disk_bytes), None, "{source_bytes} {disk_bytes}");
+        }
     }
 
     #[test]

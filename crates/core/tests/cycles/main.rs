@@ -2,8 +2,10 @@
 //! real Azurite.
 
 mod bad_input;
+mod damage;
 mod delta;
 mod interrupted;
+mod proof;
 mod push;
 mod recovery_points;
 mod world;
