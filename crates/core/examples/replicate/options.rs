@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Compare the target with the source afterwards.
     #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
     pub(crate) verify: Option<VerifyChoice>,
-    /// Write the proof of the new recovery point to a file, for docs/check_proof.py.
+    /// Write the proof of the new recovery point to a file, for `docs/check_proof.py`.
     #[arg(long, value_name = "FILE", requires = "source")]
     pub(crate) export_proof: Option<PathBuf>,
     /// Print events and results as JSON, one object a line.

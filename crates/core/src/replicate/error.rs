@@ -214,6 +214,16 @@ pub enum ReplicateError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The bytes of a recovery point's snapshot are not those that were sealed.
+    #[error("the snapshot of cycle {cycle} at {location} is damaged in the block at offset {offset}")]
+    DamagedSnapshot {
+        /// Where.
+        location: String,
+        /// Which recovery point.
+        cycle: u32,
+        /// First byte of the first block that was found.
+        offset: u64,
+    },
     /// A change id is too long to be kept with the recovery point.
     #[error("the change id is {len} bytes long; at most {max} can be kept")]
     ChangeIdTooLong {
@@ -259,6 +269,7 @@ diagnose!(ReplicateError {
     UnsealedWrites: "replica.unsealed", Caller, "run the cycle to its seal first, or look at a recovery point";
     WriteProof: "proof.write", Fatal, "check that its folder exists, has room, and may be written by this process";
     SealedMap: "recovery_point.map", Fatal, "run a resync cycle: it reads the target back and seals a new map";
+    DamagedSnapshot: "recovery_point.damaged", Fatal, "roll back to another recovery point, or run a cycle from the source; nothing was sealed";
     ChangeIdTooLong: "cycle.change_id", Caller, "keep the id elsewhere and pass a shorter name for it";
     Option: "engine.option", Caller, "correct the option";
     Internal: "engine.internal", Fatal, "report it with the log";

@@ -403,12 +403,13 @@ mod tests {
 
     #[test]
     fn damage_is_missed_by_as_many_blocks_as_it_needs() {
+        let is = |stated: f64, expected: f64| assert!((stated - expected).abs() < 1e-15, "{stated} {expected}");
         let sampled = report(1000, 100);
-        assert_eq!(sampled.may_miss_damage_of(0), 1.0);
-        assert_eq!(sampled.may_miss_damage_of(1), 0.9);
-        assert_eq!(sampled.may_miss_damage_of(65_536), 0.9);
-        assert_eq!(sampled.may_miss_damage_of(65_537), 0.9 * 899.0 / 999.0);
-        assert_eq!(sampled.may_miss_damage_of(u64::MAX), 0.0);
-        assert_eq!(report(1000, 1000).may_miss_damage_of(1), 0.0);
+        is(sampled.may_miss_damage_of(0), 1.0);
+        is(sampled.may_miss_damage_of(1), 0.9);
+        is(sampled.may_miss_damage_of(65_536), 0.9);
+        is(sampled.may_miss_damage_of(65_537), 0.9 * 899.0 / 999.0);
+        is(sampled.may_miss_damage_of(u64::MAX), 0.0);
+        is(report(1000, 1000).may_miss_damage_of(1), 0.0);
     }
 }
