@@ -52,7 +52,7 @@ pub use private_folder::Exposure;
 pub use replicate::{
     Against, Concurrency, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error,
     ForcedTakeOver, Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind,
-    RetryPolicy, Throttle, VerifyReport,
+    RetryPolicy, Subject, Throttle, VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

@@ -125,10 +125,11 @@ pub(crate) fn fixed_footer(virtual_bytes: u64, disk_id: Uuid, created: Timestamp
     page
 }
 
-/// Size and id of the disk, if `page` is the valid footer of a fixed disk.
-pub(crate) fn read_fixed_footer(page: &FooterPage) -> Option<(u64, Uuid)> {
-    let footer = VhdFooter::decode(page).ok()?;
-    (footer.disk_type == DiskType::Fixed).then_some((footer.virtual_bytes, footer.disk_id))
+/// Whether `page` is the footer, to the last byte, that we write for this disk; only its date may be any.
+pub(crate) fn is_footer_of(page: &[u8], virtual_bytes: u64, disk_id: Uuid) -> bool {
+    let Ok(page) = <&FooterPage>::try_from(page) else { return false };
+    let created = Timestamp::from_second(VHD_EPOCH + i64::from(be32(page, 24)));
+    created.is_ok_and(|created| *page == fixed_footer(virtual_bytes, disk_id, created))
 }
 
 /// The complement of the sum of all bytes, the four at `checksum_at` counted as zero.
@@ -238,8 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn a_footer_of_ours_is_recognised() {
-        assert_eq!(read_fixed_footer(&footer(127 * GIB)), Some((127 * GIB, Uuid::from_u128(7))));
+    fn a_footer_of_ours_is_read_as_any_other() {
+        let read = VhdFooter::decode(&footer(127 * GIB)).unwrap();
+        assert_eq!((read.virtual_bytes, read.disk_id), (127 * GIB, Uuid::from_u128(7)));
+        assert_eq!((read.disk_type, read.data_offset), (DiskType::Fixed, NO_OFFSET));
     }
 
     #[test]
@@ -286,12 +289,27 @@ mod tests {
         file.write_all_at(&footer(virtual_bytes), virtual_bytes).unwrap();
     }
 
+    #[test]
+    fn the_footer_of_a_disk_is_told_from_every_other() {
+        let id = Uuid::from_u128(7);
+        assert!(is_footer_of(&footer(GIB), GIB, id));
+        assert!(is_footer_of(&fixed_footer(GIB, id, Timestamp::UNIX_EPOCH), GIB, id), "whenever it was written");
+        assert!(!is_footer_of(&footer(GIB), GIB + MIB, id));
+        assert!(!is_footer_of(&footer(GIB), GIB, Uuid::from_u128(8)));
+        assert!(!is_footer_of(&footer(GIB)[..511], GIB, id));
+        let mut swapped = footer(GIB);
+        swapped.swap(100, 28);
+        assert!(VhdFooter::decode(&swapped).is_ok(), "the checksum is a sum");
+        assert!(!is_footer_of(&swapped, GIB, id));
+    }
+
     proptest! {
         #[test]
         fn any_changed_byte_is_noticed(at in 0..FOOTER_BYTES as usize, with in 1u8..) {
             let mut page = footer(GIB);
             page[at] ^= with;
-            prop_assert_eq!(read_fixed_footer(&page), None);
+            prop_assert!(VhdFooter::decode(&page).is_err());
+            prop_assert!(!is_footer_of(&page, GIB, Uuid::from_u128(7)));
         }
 
         #[test]

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use libmigrate_test_support::nbd_server::NbdServer;
+use libmigrate_test_support::proof_checker::check_proof;
 use libmigrate_test_support::qemu::{qemu_img, qemu_io};
 use libmigrate_test_support::sample_disk::SampleDisk;
 
@@ -48,6 +49,16 @@ fn run_again_it_makes_the_next_delta() {
     assert_eq!(point["recovery_point"]["cycle"], 2);
     assert_eq!(point["recovery_point"]["counts"]["sent"], 0);
     assert_eq!(lines.last().unwrap()["type"], "verified");
+}
+
+#[test]
+fn the_proof_of_a_run_is_checked_by_the_guides_script() {
+    let folder = tempfile::tempdir().unwrap();
+    SampleDisk { len: 16 << 20, data_bytes: 4 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
+    let output = command(folder.path()).args(["--export-proof", "disk.proof"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let checked = check_proof(&folder.path().join("disk.proof"), &folder.path().join("disk.vhd"), None);
+    assert!(checked.is_none_or(|verdict| verdict.exit_code == 0));
 }
 
 #[test]

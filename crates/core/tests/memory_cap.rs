@@ -6,7 +6,9 @@ use std::sync::Arc;
 use libmigrate::extent::Extent;
 use libmigrate::source::{SourceError, SourceExtent};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
-use libmigrate::{CancellationToken, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions};
+use libmigrate::{
+    Against, CancellationToken, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions, Subject,
+};
 use libmigrate_test_support::page_blob_server::{PageBlobServer, ServerOptions, Storage};
 use libmigrate_test_support::peak_memory;
 
@@ -65,5 +67,15 @@ async fn memory_stays_under_the_pool_and_64_mib_on_a_disk_256_times_larger() {
     assert_eq!(point.counts.sent, 256 * POOL);
     assert_eq!(server.stats().put_bytes, 256 * POOL + 512);
     println!("peak {} MiB with a pool of {} MiB", peak / MIB, POOL / MIB);
+    assert!(peak <= POOL + 64 * MIB, "{} MiB", peak / MIB);
+
+    // The server kept no bytes, so every block and the footer differ: a report at its largest.
+    peak_memory::reset().unwrap();
+    let report = replica.verify(Subject::Live, Against::SealedMap, Coverage::Full, &cancel).await.unwrap();
+    replica.export_proof(Subject::Newest, &folder.path().join("proof"), &cancel).await.unwrap();
+    let peak = peak_memory::peak_bytes().unwrap();
+
+    assert_eq!(report.mismatched, report.blocks + 1);
+    println!("peak {} MiB for verification and proof", peak / MIB);
     assert!(peak <= POOL + 64 * MIB, "{} MiB", peak / MIB);
 }

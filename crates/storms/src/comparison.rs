@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use libmigrate::size::PageRange;
 use libmigrate::source::{self, Format};
 use libmigrate::target::View;
-use libmigrate::{Against, CancellationToken, Coverage, DiskDescription, Engine, PageTarget};
+use libmigrate::{Against, CancellationToken, Coverage, DiskDescription, Engine, PageTarget, Subject};
 
 const PIECE: u64 = 4 << 20;
 const FOOTER: u64 = 512;
@@ -50,7 +50,7 @@ pub(crate) async fn recovery_points(
     let replica = engine.open(target, DiskDescription::of(&*source), &cancel).await?;
     let points = replica.recovery_points(&cancel).await?;
     for point in &points {
-        let report = replica.verify(Some(point.cycle), Against::SealedMap, Coverage::Full, &cancel).await?;
+        let report = replica.verify(Subject::Cycle(point.cycle), Against::SealedMap, Coverage::Full, &cancel).await?;
         ensure!(
             report.is_equal(),
             "recovery point {} is not what its map says: {:?}",

@@ -10,6 +10,7 @@ pub mod fault_proxy;
 pub mod nbd_server;
 pub mod page_blob_server;
 pub mod peak_memory;
+pub mod proof_checker;
 pub mod python_reader;
 pub mod qemu;
 pub mod sample_disk;

@@ -5,6 +5,7 @@
 //! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `.tools/npm/` | npm, by lock file |
 //! | Microsoft's Python client, an independent reader of what we wrote | `.tools/python/` | `PyPI`, by version |
 //! | libvhdi, libvmdk and dissect, independent readers of chains that QEMU reads wrong or not at all | `.tools/python/` | `PyPI`, by version |
+//! | blake3, for `docs/check_proof.py` | `.tools/python/` | `PyPI`, by version |
 //! | `qemu-img`, `qemu-io` and `qemu-nbd`, independent readers and writers of disk formats | the system | Debian |
 //! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
 //! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |

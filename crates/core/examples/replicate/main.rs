@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libmigrate::{
-    Against, CancellationToken, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error, PageTarget, Replica,
+    Against, CancellationToken, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error, PageTarget,
+    Replica, Subject,
 };
 
 use options::{Options, VerifyChoice};
@@ -87,12 +88,15 @@ async fn cycle_and_verify(
 ) -> Result<bool, Error> {
     let point = replica.replicate(Arc::clone(&source), request, cancel).await?;
     report.print_point(&point);
+    if let Some(path) = &options.export_proof {
+        replica.export_proof(Subject::Newest, path, cancel).await?;
+    }
     let coverage = match options.verify {
         None => return Ok(true),
         Some(VerifyChoice::Full) => Coverage::Full,
-        Some(VerifyChoice::Sample) => Coverage::Sample { damaged_share: 0.001, may_miss: 0.001 },
+        Some(VerifyChoice::Sample) => Coverage::sample(0.001, 0.001),
     };
-    let verified = replica.verify(None, Against::Source(source), coverage, cancel).await?;
+    let verified = replica.verify(Subject::Live, Against::Source(source), coverage, cancel).await?;
     report.print_verified(&verified);
     Ok(verified.is_equal())
 }

@@ -38,9 +38,12 @@ pub(crate) struct Options {
     /// A JSON file of times at which another limit holds, or nothing but a final pass is sent.
     #[arg(long, value_name = "FILE", value_parser = read_schedule)]
     pub(crate) schedule: Option<Schedule>,
-    /// Compare the new recovery point with the source afterwards.
+    /// Compare the target with the source afterwards.
     #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
     pub(crate) verify: Option<VerifyChoice>,
+    /// Write the proof of the new recovery point to a file, for `docs/check_proof.py`.
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(crate) export_proof: Option<PathBuf>,
     /// Print events and results as JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -80,6 +80,12 @@ impl Report {
         } else if report.is_equal() {
             let VerifyReport { compared, blocks, .. } = report;
             self.say(&format!("verified: {compared} of {blocks} blocks compared with the source, all equal"));
+            if let Some(seed) = report.sample_seed {
+                let missed = report.may_miss_damage_of(1 << 20);
+                self.say(&format!(
+                    "  damage of 1 MiB in one place is missed with a probability of {missed:.3} (seed {seed})"
+                ));
+            }
         } else {
             self.say(&format!("verification FAILED: {} blocks differ", report.mismatched));
             for mismatch in report.mismatches.iter().take(10) {

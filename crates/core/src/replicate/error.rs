@@ -1,5 +1,6 @@
 //! The one error that the front door returns.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
@@ -214,6 +215,20 @@ pub enum ReplicateError {
         /// Which.
         cycle: u32,
     },
+    /// A cycle wrote to the target and was not sealed.
+    #[error("{location} may rightly differ from its last recovery point: a cycle has written to it and is not sealed")]
+    UnsealedWrites {
+        /// Where.
+        location: String,
+    },
+    /// A proof cannot be written.
+    #[error("cannot write the proof {}", path.display())]
+    WriteProof {
+        /// To which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The sealed digest map of a recovery point is missing or damaged.
     #[error("the digest map of cycle {cycle} at {location} cannot be used: {problem}")]
     SealedMap {
@@ -223,6 +238,16 @@ pub enum ReplicateError {
         cycle: u32,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The bytes of a recovery point's snapshot are not those that were sealed.
+    #[error("the snapshot of cycle {cycle} at {location} is damaged in the block at offset {offset}")]
+    DamagedSnapshot {
+        /// Where.
+        location: String,
+        /// Which recovery point.
+        cycle: u32,
+        /// First byte of the first block that was found.
+        offset: u64,
     },
     /// A change id is too long to be kept with the recovery point.
     #[error("the change id is {len} bytes long; at most {max} can be kept")]
@@ -268,7 +293,10 @@ diagnose!(ReplicateError {
     NotWanted: "cycle.not_wanted", Caller, "push each extent that next_wanted returned once, with exactly its length";
     Incomplete: "cycle.incomplete", Caller, "push until next_wanted returns nothing, then seal";
     NoRecoveryPoint: "recovery_point.none", Caller, "list the recovery points and name one of them";
+    UnsealedWrites: "replica.unsealed", Caller, "run the cycle to its seal first, or look at a recovery point";
+    WriteProof: "proof.write", Fatal, "check that its folder exists, has room, and may be written by this process";
     SealedMap: "recovery_point.map", Fatal, "run a resync cycle: it reads the target back and seals a new map";
+    DamagedSnapshot: "recovery_point.damaged", Fatal, "roll back to another recovery point, or run a cycle from the source; nothing was sealed";
     ChangeIdTooLong: "cycle.change_id", Caller, "keep the id elsewhere and pass a shorter name for it";
     Option: "engine.option", Caller, "correct the option";
     Internal: "engine.internal", Fatal, "report it with the log";

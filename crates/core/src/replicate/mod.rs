@@ -14,7 +14,8 @@
 //! | `recovery_point` | list, keep rule, deletion |
 //! | `history` | a record of every sealed cycle, beside the replica |
 //! | `garbage` | what nothing at the target needs any more |
-//! | `verify` | proof that a recovery point is what it says |
+//! | `verify`, `coverage` | proof that the target or a recovery point is what it says; samples of it |
+//! | `proof` | a recovery point's digest tree as one file, for others to check |
 //! | `roll_back` | the target taken back to a recovery point, as a cycle of its own |
 //! | `lane` | what stands between a request that is ready and one that is sent |
 //! | `throttle`, `congestion` | bytes per second and the schedule; how many requests are worth having under way |
@@ -22,6 +23,7 @@
 
 mod buffer_pool;
 mod congestion;
+mod coverage;
 mod cycle;
 mod engine;
 mod error;
@@ -34,6 +36,7 @@ mod listed;
 mod opening;
 mod pipeline;
 mod plan;
+mod proof;
 mod reader;
 mod rebuild;
 mod recovery_point;
@@ -46,6 +49,7 @@ mod target_record;
 mod throttle;
 mod verify;
 
+pub use coverage::Coverage;
 pub use cycle::{Consistency, Cycle, CycleRequest, PushedDisk, RequestedKind};
 pub use engine::{Concurrency, DiskDescription, Engine, EngineOptions};
 pub use error::{Error, ReplicateError};
@@ -55,4 +59,4 @@ pub use replica::Replica;
 pub use retry::RetryPolicy;
 pub use target_record::{ForcedTakeOver, RecoveryPoint};
 pub use throttle::Throttle;
-pub use verify::{Against, Coverage, Mismatch, VerifyReport};
+pub use verify::{Against, Mismatch, Subject, VerifyReport};

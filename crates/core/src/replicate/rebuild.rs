@@ -175,15 +175,30 @@ pub(super) async fn part_states(
     cycle: u32,
     cancel: &CancellationToken,
 ) -> Result<Vec<BlockState>, Error> {
+    let bytes = part_bytes(shared, manifest, part, cycle, cancel).await?;
+    let first = part * sealed::PART_BLOCKS;
+    let blocks = (disk.block_size.count(disk.bytes) - first).min(sealed::PART_BLOCKS) as usize;
+    map::decode(&bytes, blocks).map_err(|e| {
+        let name = sealed::part_name(manifest.parts()[part as usize]);
+        shared.sealed_map_error(cycle, format!("{name}: {e}")).into()
+    })
+}
+
+/// A part of a sealed map as it is stored, checked against the manifest.
+pub(super) async fn part_bytes(
+    shared: &ReplicaShared,
+    manifest: &Manifest,
+    part: u64,
+    cycle: u32,
+    cancel: &CancellationToken,
+) -> Result<bytes::Bytes, Error> {
     let hash = manifest.parts()[part as usize];
     let name = sealed::part_name(hash);
     let bytes = object(shared, &name, MAX_PART_BYTES, cycle, cancel).await?;
-    let first = part * sealed::PART_BLOCKS;
-    let blocks = (disk.block_size.count(disk.bytes) - first).min(sealed::PART_BLOCKS) as usize;
     if sealed::Hash::of(&bytes) != hash {
         return Err(shared.sealed_map_error(cycle, format!("{name} does not have the hash it is named by")).into());
     }
-    map::decode(&bytes, blocks).map_err(|e| shared.sealed_map_error(cycle, format!("{name}: {e}")).into())
+    Ok(bytes)
 }
 
 async fn object(

@@ -88,14 +88,25 @@ impl Replica {
 
     pub(super) async fn locate(&self, cycle: Option<u32>, cancel: &CancellationToken) -> Result<Located, Error> {
         let remote = self.shared.state.lock().await.remote.clone();
-        let mut points = located(&self.shared, &remote, cancel).await?;
-        let newest = remote.sealed.as_ref().map_or(0, |seal| seal.cycle);
-        let wanted = cycle.unwrap_or(newest);
-        let at = points.iter().position(|located| located.point.cycle == wanted).ok_or_else(|| {
-            ReplicateError::NoRecoveryPoint { location: self.shared.location.to_string(), cycle: wanted }
-        })?;
-        Ok(points.swap_remove(at))
+        locate(&self.shared, &remote, cycle, cancel).await
     }
+}
+
+/// The recovery point of `cycle`, or the newest.
+pub(super) async fn locate(
+    shared: &ReplicaShared,
+    remote: &TargetRecord,
+    cycle: Option<u32>,
+    cancel: &CancellationToken,
+) -> Result<Located, Error> {
+    let mut points = located(shared, remote, cancel).await?;
+    let newest = remote.sealed.as_ref().map_or(0, |seal| seal.cycle);
+    let wanted = cycle.unwrap_or(newest);
+    let at = points
+        .iter()
+        .position(|located| located.point.cycle == wanted)
+        .ok_or_else(|| ReplicateError::NoRecoveryPoint { location: shared.location.to_string(), cycle: wanted })?;
+    Ok(points.swap_remove(at))
 }
 
 /// The recovery points of this replication that are sealed, by cycle.

@@ -4,19 +4,27 @@
 //! whose digests differ are read and written, every write is fenced, a crash in the middle is resumed or
 //! rolled forward by the next cycle, and the end is a new recovery point that carries the change id of the
 //! old one, so that the next change list starts from there.
+//!
+//! Every block that is read from the snapshot is compared with the sealed map before it is written: a damaged
+//! snapshot is never sealed as something good.
 
 use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::cycle::{self, CycleRequest, PushedDisk, RollBackTo};
-use super::error::Error;
+use super::error::{Error, ReplicateError};
 use super::rebuild;
 use super::recovery_point::Located;
-use super::replica::{Replica, blocking};
+use super::replica::{Replica, ReplicaShared, blocking};
+use super::target_reader::TargetReader;
 use super::target_record::RecoveryPoint;
 use crate::checkpoint::{Disk, Record};
 use crate::digest::block::BlockState;
-use crate::digest::sealed::{self, PART_BLOCKS};
+use crate::digest::diff::states_of;
+use crate::digest::sealed::{self, Manifest, PART_BLOCKS};
 use crate::extent::{Extent, ExtentSet};
 use crate::size::PageRange;
 use crate::target::View;
@@ -24,6 +32,9 @@ use crate::target::View;
 impl Replica {
     /// Makes the target equal to recovery point `cycle` and seals that as a new recovery point. Later
     /// recovery points stay. Cancelled or killed in the middle, the call can be repeated.
+    ///
+    /// A snapshot that is not as it was sealed is `recovery_point.damaged`; nothing is sealed then, and the next
+    /// cycle or roll-back goes on from what is there.
     pub async fn roll_back(&self, cycle: u32, cancel: &CancellationToken) -> Result<RecoveryPoint, Error> {
         let located = self.locate(Some(cycle), cancel).await?;
         let record = self.shared.record().await?;
@@ -36,11 +47,17 @@ impl Replica {
         };
         let to = RollBackTo { change_id: located.point.change_id.clone(), differs };
         let begun = cycle::begin(&self.shared, Arc::new(disk), CycleRequest::default(), Some(to), cancel).await?;
-        let reader =
-            self.shared.reader(View::Snapshot(located.snapshot.clone()), located.disk(record.disk().block_size));
+        let disk = located.disk(record.disk().block_size);
+        let snapshot = SealedSnapshot {
+            shared: &self.shared,
+            manifest: rebuild::manifest(&self.shared, &located.seal(&self.shared)?, disk, cancel).await?,
+            reader: self.shared.reader(View::Snapshot(located.snapshot.clone()), disk),
+            part: Mutex::default(),
+            cycle,
+        };
         let workers = (0..self.shared.engine.options.requests_in_flight).map(|_| async {
             while let Some(wanted) = begun.next_wanted().await? {
-                let bytes = reader.read(PageRange::covering(wanted), cancel).await?;
+                let bytes = snapshot.read(wanted, cancel).await?;
                 begun.push(wanted.offset(), bytes.slice(..wanted.len_bytes() as usize)).await?;
             }
             Ok::<_, Error>(())
@@ -90,5 +107,50 @@ impl Replica {
             }
         }
         Ok((zero, differs))
+    }
+}
+
+/// A snapshot whose bytes are believed only if they are what was sealed.
+struct SealedSnapshot<'a> {
+    shared: &'a ReplicaShared,
+    manifest: Manifest,
+    reader: TargetReader<'a>,
+    /// The part of the map that was used last, by number: reads come in the disk's order.
+    part: Mutex<Option<(u64, Arc<Vec<BlockState>>)>>,
+    cycle: u32,
+}
+
+impl SealedSnapshot<'_> {
+    /// The bytes from the start of `wanted`, which is a block's, to the end of its last block.
+    async fn read(&self, wanted: Extent, cancel: &CancellationToken) -> Result<Bytes, Error> {
+        let (disk, block_len) = (self.reader.disk, self.reader.disk.block_size.bytes());
+        let blocks = disk.block_size.cover(wanted.range(), disk.bytes);
+        let pages = PageRange::new(blocks.start, blocks.end - blocks.start).expect("blocks are whole pages");
+        let bytes = self.reader.read(pages, cancel).await?;
+        let first = blocks.start / block_len;
+        let part = self.part(first / PART_BLOCKS, cancel).await?;
+        let sealed = &part[(first % PART_BLOCKS) as usize..];
+        let damaged = states_of(&bytes, disk.block_size).zip(sealed).position(|(found, sealed)| found != *sealed);
+        match damaged {
+            None => Ok(bytes),
+            Some(block) => Err(ReplicateError::DamagedSnapshot {
+                location: self.shared.location.to_string(),
+                cycle: self.cycle,
+                offset: blocks.start + block as u64 * block_len,
+            }
+            .into()),
+        }
+    }
+
+    async fn part(&self, part: u64, cancel: &CancellationToken) -> Result<Arc<Vec<BlockState>>, Error> {
+        let mut last = self.part.lock().await;
+        if let Some((_, states)) = last.as_ref().filter(|(number, _)| *number == part) {
+            return Ok(Arc::clone(states));
+        }
+        let disk = self.reader.disk;
+        let states = rebuild::part_states(self.shared, &self.manifest, part, disk, self.cycle, cancel).await?;
+        let states = Arc::new(states);
+        *last = Some((part, Arc::clone(&states)));
+        Ok(states)
     }
 }

@@ -22,9 +22,9 @@ use crate::checkpoint::{Blank, Change, Checkpoint, Disk, Record, Seal};
 use crate::digest::block::BlockState;
 use crate::digest::map;
 use crate::digest::sealed::{self, Hash, Manifest};
-use crate::progress::EventKind;
+use crate::progress::{CycleKind, EventKind};
 use crate::size::PageRange;
-use crate::target::{FOOTER_BYTES, fixed_footer};
+use crate::target::{FOOTER_BYTES, View, fixed_footer, is_footer_of};
 
 /// Parts that are encoded and stored at once: 4 MiB at the most.
 const PARTS_AT_ONCE: usize = 4;
@@ -97,7 +97,8 @@ pub(super) async fn seal(
     Ok(point)
 }
 
-/// Writes the fixed-VHD footer after the disk, if it is not there for this size yet.
+/// Writes the fixed-VHD footer after the disk, if it is not there for this size yet. A resync does not believe
+/// that it is, and looks.
 async fn write_footer(
     shared: &ReplicaShared,
     state: &ReplicaState,
@@ -105,10 +106,17 @@ async fn write_footer(
     created: Timestamp,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    if record.footer_for == Some(record.disk_bytes) {
-        return Ok(());
-    }
     let range = PageRange::new(record.disk_bytes, FOOTER_BYTES).expect("a disk is whole pages");
+    if record.footer_for == Some(record.disk_bytes) {
+        let resync = record.open.as_ref().is_some_and(|open| open.kind == CycleKind::Resync);
+        if !resync {
+            return Ok(());
+        }
+        let page = shared.call(cancel, || shared.target.read(&View::Live, range)).await?;
+        if is_footer_of(&page, record.disk_bytes, record.replication) {
+            return Ok(());
+        }
+    }
     let footer = Bytes::copy_from_slice(&fixed_footer(record.disk_bytes, record.replication, created));
     let fence = shared.fence(state);
     shared.call(cancel, || shared.target.put(range, footer.clone(), fence)).await?;

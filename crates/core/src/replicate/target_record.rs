@@ -323,6 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn a_recovery_point_of_an_impossible_size_is_none_of_ours() {
+        let point = |source_bytes: u64, disk_bytes: u64| {
+            RecoveryPoint::from_metadata(&to_metadata(&RecoveryPoint { disk_bytes, source_bytes, ..good_point() }))
+        };
+        assert!(point(5, 1 << 20).is_some());
+        assert!(point(5, 2 << 20).is_some());
+        for (source_bytes, disk_bytes) in [
+            (0, 1 << 20),
+            (5, 0),
+            (5, 512),
+            (5, (1 << 20) + 512),
+            ((1 << 20) + 1, 1 << 20),
+            (5, 1 << 63),
+            (5, u64::MAX),
+        ] {
+            assert_eq!(point(source_bytes, disk_bytes), None, "{source_bytes} {disk_bytes}");
+        }
+    }
+
+    #[test]
     fn what_is_not_ours_or_newer_is_refused() {
         let refused = |metadata: &Metadata| TargetRecord::from_metadata(metadata, "l").unwrap_err().to_string();
         assert!(refused(&Metadata::new()).contains("not made by libmigrate"));

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::size::PageRange;
 pub use crate::vhd_footer::FOOTER_BYTES;
-pub(crate) use crate::vhd_footer::{fixed_footer, read_fixed_footer};
+pub(crate) use crate::vhd_footer::{fixed_footer, is_footer_of};
 
 pub mod azure;
 mod diagnose;

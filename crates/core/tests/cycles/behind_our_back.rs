@@ -12,7 +12,7 @@ use libmigrate::source::{SourceError, SourceExtent};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::{LeaseId, Metadata};
 use libmigrate::{
-    Against, Coverage, CycleRequest, DiskDescription, DiskSource, Error, KeepRule, PageTarget, RequestedKind,
+    Against, Coverage, CycleRequest, DiskDescription, DiskSource, Error, KeepRule, PageTarget, RequestedKind, Subject,
 };
 use libmigrate_test_support::page_blob_server::{ACCOUNT, Auth, PageBlobServer, ServerOptions};
 
@@ -36,7 +36,7 @@ fn explained(error: &Error, code: &str, says: &str) {
 
 async fn verified_against_its_map(world: &World) {
     let replica = world.open().await.unwrap();
-    let report = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+    let report = replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
     replica.close().await.unwrap();
     assert!(report.is_equal());
 }
@@ -82,7 +82,7 @@ async fn a_damaged_map_is_named_and_a_resync_seals_a_good_one(world: World) {
     }
     drop(target);
     let replica = world.open().await.unwrap();
-    let error = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap_err();
+    let error = replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap_err();
     replica.close().await.unwrap();
     explained(&error, "recovery_point.map", "map-");
     assert!(error.remedy().contains("resync"));

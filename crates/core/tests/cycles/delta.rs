@@ -5,7 +5,7 @@ use libmigrate::size::BlockSize;
 use libmigrate::source::{ChangeId, ChangeList};
 use libmigrate::target::View;
 use libmigrate::{
-    Against, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions, RecoveryPoint, RequestedKind,
+    Against, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions, RecoveryPoint, RequestedKind, Subject,
 };
 
 use crate::on_every_target;
@@ -245,7 +245,8 @@ async fn a_replica_of_large_blocks_is_continued_by_an_engine_of_short_runs(world
         let description = DiskDescription::of(&*world.source());
         let replica = engine.open(world.target(), description, &world.cancel).await.unwrap();
         replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
-        let verified = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+        let verified =
+            replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
         assert!(verified.is_equal());
         replica.close().await.unwrap();
         world.write(MIB, 3 * BLOCK);

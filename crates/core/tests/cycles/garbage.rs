@@ -1,7 +1,7 @@
 //! What crashes and deletions leave at the target, and the record of what was sealed.
 
 use libmigrate::target::SnapshotId;
-use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, Garbage, KeepRule, Replica};
+use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, Garbage, KeepRule, Replica, Subject};
 use libmigrate_test_support::page_blob_server::{Fault, Op};
 
 use crate::on_every_target;
@@ -141,6 +141,6 @@ async fn a_late_deletion_does_not_take_the_map_of_a_disk_that_is_again_as_it_was
 
     assert_eq!(server.release_late_writes(), [412, 412]);
 
-    let report = replica.verify(None, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+    let report = replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
     assert!(report.is_equal());
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use libmigrate::size::{BlockSize, PageRange};
 use libmigrate::source::{self, Format};
-use libmigrate::target::View;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
+use libmigrate::target::{Fence, LeaseId, View};
 use libmigrate::{
     CancellationToken, CycleRequest, DiskDescription, DiskSource, Engine, EngineOptions, Error, PageTarget,
     RecoveryPoint, Replica,
@@ -159,6 +159,66 @@ impl World {
         assert_eq!(found.len(), expected.len());
         let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
         assert_eq!(differs, None, "first difference");
+    }
+
+    /// Overwrites a part of the target behind the engine's back. Nobody has the replica open.
+    pub(crate) async fn plant(&self, offset: u64, bytes: &[u8]) {
+        match &self.place {
+            Place::Local => {
+                let file = File::options().write(true).open(self.path("web01.vhd")).unwrap();
+                file.write_all_at(bytes, offset).unwrap();
+            }
+            Place::Server(server) => server.corrupt("replicas/web01.vhd", offset, bytes),
+            Place::Azurite { .. } => {
+                let range = PageRange::new(offset, bytes.len() as u64).unwrap();
+                let (target, fence) = self.leased().await;
+                target.put(range, bytes.to_vec().into(), fence).await.unwrap();
+                target.release_lease(fence.lease).await.unwrap();
+            }
+        }
+    }
+
+    /// Takes pages of the target away behind the engine's back. Nobody has the replica open.
+    pub(crate) async fn lose(&self, offset: u64, len: u64) {
+        match &self.place {
+            Place::Local => {
+                let file = File::options().write(true).open(self.path("web01.vhd")).unwrap();
+                let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+                rustix::fs::fallocate(&file, flags, offset, len).unwrap();
+            }
+            Place::Server(server) => server.lose("replicas/web01.vhd", &(offset..offset + len)),
+            Place::Azurite { .. } => {
+                let (target, fence) = self.leased().await;
+                target.clear(PageRange::new(offset, len).unwrap(), fence).await.unwrap();
+                target.release_lease(fence.lease).await.unwrap();
+            }
+        }
+    }
+
+    /// Damages the bytes of the oldest snapshot and nothing else; not possible on Azurite.
+    pub(crate) fn plant_in_oldest_snapshot(&self, offset: u64, bytes: &[u8]) {
+        match &self.place {
+            Place::Local => {
+                let files = fs::read_dir(self.path("web01.vhd.libmigrate/snapshots")).unwrap();
+                let snapshots =
+                    files.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "vhd");
+                let file = File::options().write(true).open(snapshots.min().unwrap()).unwrap();
+                file.write_all_at(bytes, offset).unwrap();
+            }
+            Place::Server(server) => {
+                let oldest = server.blob("replicas/web01.vhd").unwrap().snapshots[0].clone();
+                server.corrupt(&format!("replicas/web01.vhd?snapshot={oldest}"), offset, bytes);
+            }
+            Place::Azurite { .. } => unreachable!("its snapshots cannot be written to"),
+        }
+    }
+
+    /// A handle that holds the lease, as somebody would who writes around us.
+    async fn leased(&self) -> (Arc<dyn PageTarget>, Fence) {
+        let (target, lease) = (self.target(), LeaseId::random());
+        target.acquire_lease(lease, std::time::Duration::from_secs(60)).await.unwrap();
+        let sequence = target.state().await.unwrap().unwrap().sequence;
+        (target, Fence { lease, sequence })
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libmigrate::source::nbd::{self, NbdError, NbdOptions, NbdSource, NbdUri};
 use libmigrate::source::{ChangeId, ChangeList, DiskSource, SourceError};
 use libmigrate::target::local::LocalTarget;
-use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions};
+use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions, Subject};
 use libmigrate_test_support::nbd_server::{NbdServer, nbdinfo};
 use libmigrate_test_support::qemu::{qemu_img, qemu_io};
 use tempfile::TempDir;
@@ -293,7 +293,7 @@ async fn replicate_from_nbd() {
 
     let replica = engine.open(target, DiskDescription::of(&*source), &cancel).await.unwrap();
     let point = replica.replicate(Arc::clone(&source), CycleRequest::default(), &cancel).await.unwrap();
-    let report = replica.verify(None, Against::Source(source), Coverage::Full, &cancel).await.unwrap();
+    let report = replica.verify(Subject::Newest, Against::Source(source), Coverage::Full, &cancel).await.unwrap();
     replica.close().await.unwrap();
 
     assert!(report.is_equal() && point.counts.read < 5 * MIB, "{:?}", point.counts);

@@ -25,7 +25,7 @@ use libmigrate::target::azure::{AzureOptions, AzurePageBlob, ConnectionString, C
 use libmigrate::target::{ETag, Fence, LeaseId, Metadata, SnapshotId, TargetError, View};
 use libmigrate::{
     Against, CancellationToken, Consistency, Coverage, CycleRequest, DiskDescription, DiskSource, Engine,
-    EngineOptions, PageTarget, PushedDisk, RetryPolicy,
+    EngineOptions, PageTarget, PushedDisk, RetryPolicy, Subject,
 };
 use libmigrate_test_support::page_blob_server::{ACCOUNT, Auth, Fault, Op, PageBlobServer, Refusal, ServerOptions};
 use rcgen::{CertificateParams, KeyPair};
@@ -452,7 +452,7 @@ async fn a_whole_replication_leaves_no_secret_anywhere() {
     let point = replica.replicate(source.clone(), CycleRequest::default(), &cancel).await.unwrap();
     said.debug("a recovery point", &point);
     said.bytes("a recovery point as JSON", serde_json::to_vec(&point).unwrap());
-    let report = replica.verify(None, Against::SealedMap, Coverage::Full, &cancel).await.unwrap();
+    let report = replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &cancel).await.unwrap();
     said.debug("a verification", &report);
     let pushed = PushedDisk { size_bytes: 3 * MIB, identity: None, point: None, zero: [].into_iter().collect() };
     let cycle = replica.begin(Arc::new(pushed), moving, &cancel).await.unwrap();

@@ -35,6 +35,7 @@ use self::account::Account;
 use self::blob::Content;
 use self::clock::Clock;
 use self::operations::Step;
+use self::pages::PageMap;
 use self::received::Received;
 use self::request::Call;
 use self::stats::{Ending, Recorder};
@@ -205,16 +206,36 @@ impl PageBlobServer {
         })
     }
 
-    /// Damages stored bytes behind everybody's back.
+    /// Damages stored bytes behind everybody's back, those of `container/blob` or, with `?snapshot=NAME` after
+    /// that, of one of its snapshots. A page that was not written is from now on.
     ///
     /// # Panics
-    /// When there is no such page blob.
+    /// When there is no such page blob or snapshot.
     pub fn corrupt(&self, path: &str, offset: u64, bytes: &[u8]) {
+        self.with_pages(path, |pages| pages.damage(offset, bytes));
+    }
+
+    /// Loses whole pages behind everybody's back: they are not written any more. `path` as for
+    /// [`Self::corrupt`].
+    ///
+    /// # Panics
+    /// When there is no such page blob or snapshot.
+    pub fn lose(&self, path: &str, pages: &Range<u64>) {
+        self.with_pages(path, |stored| stored.lose(pages));
+    }
+
+    fn with_pages(&self, path: &str, change: impl FnOnce(&mut PageMap)) {
         let (container, blob) = split(path);
+        let (blob, snapshot) =
+            blob.split_once("?snapshot=").map_or((blob, None), |(blob, snapshot)| (blob, Some(snapshot)));
         let mut account = lock(&self.shared.account);
         let container = account.container_mut(container).expect("the container is there");
         let blob = container.blobs.get_mut(blob).expect("the blob is there");
-        blob.now.content.pages_mut().expect("it is a page blob").damage(offset, bytes);
+        let revision = match snapshot {
+            Some(name) => blob.snapshots.get_mut(name).expect("the snapshot is there"),
+            None => &mut blob.now,
+        };
+        change(revision.content.pages_mut().expect("it is a page blob"));
     }
 
     /// Carries out the writes that were answered with a time-out, under the conditions that they carry and what

@@ -117,10 +117,19 @@ impl PageMap {
 
     /// Makes `range` read as zero and its pages unwritten.
     pub(crate) fn clear(&mut self, range: &Range<u64>) {
+        self.free(range, Some(self.epoch));
+    }
+
+    /// The same, but no epoch is noted.
+    pub(crate) fn lose(&mut self, range: &Range<u64>) {
+        self.free(range, None);
+    }
+
+    fn free(&mut self, range: &Range<u64>, epoch: Option<u32>) {
         if range.is_empty() {
             return;
         }
-        let (epoch, first, last) = (self.epoch, range.start / CELL, (range.end - 1) / CELL);
+        let (first, last) = (range.start / CELL, (range.end - 1) / CELL);
         for (index, cell) in self.cells.range_mut(first..=last) {
             let base = index * CELL;
             let within = range.start.max(base) - base..range.end.min(base + CELL) - base;
@@ -131,7 +140,7 @@ impl PageMap {
             let cell = Arc::make_mut(cell);
             cell.written &= !hit;
             for page in (0..PAGES_PER_CELL).filter(|page| hit >> page & 1 == 1) {
-                cell.changed[page as usize] = epoch;
+                cell.changed[page as usize] = epoch.unwrap_or(cell.changed[page as usize]);
             }
             if cell.written == 0 {
                 cell.bytes = None;
@@ -169,13 +178,14 @@ impl PageMap {
         out
     }
 
-    /// Changes stored bytes and nothing else: no page is marked, no epoch noted.
+    /// Changes stored bytes without a trace: no epoch is noted. Their pages are written, as pages with bytes are.
     pub(crate) fn damage(&mut self, offset: u64, bytes: &[u8]) {
         let range = offset..(offset + bytes.len() as u64).min(self.len);
         for (index, within) in cells_of(&range) {
             let from = (index * CELL + within.start - offset) as usize;
             let part = &bytes[from..from + (within.end - within.start) as usize];
             let cell = Arc::make_mut(self.cells.entry(index).or_insert_with(|| Arc::new(Cell::empty())));
+            cell.written |= mask(&(within.start / PAGE..within.end.div_ceil(PAGE)));
             cell.bytes_mut()[within.start as usize..within.end as usize].copy_from_slice(part);
         }
     }
@@ -363,8 +373,17 @@ mod tests {
         map.write(0..2048, &[Bytes::from(vec![1; 2048])]);
         let snapshot = map.freeze();
         map.damage(700, &[9]);
+        map.lose(&(1024..1536));
         assert_eq!(map.read(&(699..702)), [1, 9, 1]);
+        assert_eq!(map.read(&(1023..1025)), [1, 0]);
         assert_eq!(map.changed_since(&snapshot, &(0..2048)), []);
+    }
+
+    #[test]
+    fn a_page_that_damage_brings_to_life_is_listed() {
+        let mut map = PageMap::new(2048, Storage::Keep);
+        map.damage(1000, &[9; 100]);
+        assert_eq!(map.written(&(0..2048)), [PageRun { kind: PageKind::Written, range: 512..1536 }]);
     }
 
     #[test]

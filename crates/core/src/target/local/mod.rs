@@ -31,7 +31,7 @@
 //! runtime. The bytes themselves move by reference.
 
 mod creation;
-mod durable_file;
+pub(crate) mod durable_file;
 mod home;
 mod lease_lock;
 mod object_store;
