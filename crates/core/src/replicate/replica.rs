@@ -279,10 +279,6 @@ impl Opening<'_> {
         keeper: &LeaseKeeper,
     ) -> Result<ReplicaShared, Error> {
         let owner = Uuid::new_v4();
-        if let Some((checkpoint, record)) = &local {
-            let intent = Record { next_owner: Some(owner), ..record.clone() };
-            checkpoint.commit(&intent, &Change::default())?;
-        }
         let claim = self.claim(owner, lease, local.as_ref().map(|(checkpoint, record)| (checkpoint, record))).await?;
         let (checkpoint, record, rebuild_because) = self.reconcile(local, &claim, lease).await?;
         let shared = ReplicaShared {
@@ -322,6 +318,10 @@ impl Opening<'_> {
             })?;
             let before = TargetRecord::from_metadata(&state.metadata, &self.location)?;
             self.check(&before, &state, local)?;
+            if let Some((checkpoint, record)) = local {
+                let intent = record.about_to_own(before.owner, owner);
+                checkpoint.commit(&intent, &Change::default())?;
+            }
             let remote = TargetRecord { generation: before.generation + 1, owner, ..before.clone() };
             let metadata = to_metadata(&remote);
             let written =
@@ -415,8 +415,7 @@ impl Opening<'_> {
             .await?;
             return Ok((checkpoint, fresh, Some("there is no checkpoint on this machine")));
         };
-        let ours = claim.previous == record.owner || Some(claim.previous) == record.next_owner;
-        if !ours {
+        if !record.knows(claim.previous) {
             return Ok((checkpoint, fresh, Some("another process owned the replica in between")));
         }
         let mut record = Record { owner: remote.owner, next_owner: None, ..record };
