@@ -39,6 +39,8 @@ pub mod extent;
 pub mod progress;
 mod replicate;
 pub mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod size;
 pub mod source;
 pub mod target;

@@ -10,6 +10,7 @@ mod crash_storm;
 mod fuzz;
 mod guide;
 mod licences;
+mod sim;
 mod test;
 mod tools;
 
@@ -49,6 +50,18 @@ enum Chore {
         #[arg(long, default_value = "local")]
         target: String,
     },
+    /// Play simulated worlds with faults, crashes and take-overs, and check that every promise holds
+    Sim {
+        /// How many; each is one seed
+        #[arg(long)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// Print every step
+        #[arg(long)]
+        trace: bool,
+    },
     /// Fuzz everything that parses bytes nobody here wrote
     Fuzz {
         /// How long each target runs
@@ -86,6 +99,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
         Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
+        Chore::Sim { seeds, first, trace } => sim::start(&root, seeds, first, trace),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }

@@ -13,10 +13,10 @@
 //! A block in doubt is [`BlockState::Unknown`], whatever its row says: its pages may hold the old bytes or
 //! the new ones. Memory: redb's cache is capped at [`CACHE_BYTES`]; a window's row is at most 0.5 MiB.
 
+mod file;
 mod record;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -82,15 +82,12 @@ pub(crate) struct Change {
 impl Checkpoint {
     /// Opens the database at `path`; `None` when there is no file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, CheckpointError> {
-        match fs::metadata(path) {
-            Ok(meta) if meta.len() == 0 => {
-                return Err(CheckpointError::Damaged { path: path.into(), problem: "the file is empty".into() });
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CheckpointError::Io { path: path.into(), source }),
+        match file::len(path).map_err(|e| io_error(path, e))? {
+            None => return Ok(None),
+            Some(0) => return Err(CheckpointError::Damaged { path: path.into(), problem: "the file is empty".into() }),
+            Some(_) => {}
         }
-        let db = builder().open(path).map_err(|e| open_error(path, e))?;
+        let db = file::open(path).map_err(|e| open_error(path, e))?;
         let checkpoint = Self { db, path: path.into() };
         checkpoint.record()?;
         Ok(Some(checkpoint))
@@ -99,30 +96,31 @@ impl Checkpoint {
     /// Creates the database at `path`, which must not exist, holding `record`. It appears under its name
     /// only when it is whole.
     pub(crate) fn create(path: &Path, record: &Record) -> Result<Self, CheckpointError> {
-        let io_error = |source| CheckpointError::Io { path: path.into(), source };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(io_error)?;
         let unfinished = path.with_extension("unfinished");
-        match fs::remove_file(&unfinished) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(e)),
-            _ => {}
-        }
-        let db = builder().create(&unfinished).map_err(|e| open_error(path, e))?;
+        let db = file::create(&unfinished).map_err(|e| open_error(path, e))?;
         let checkpoint = Self { db, path: path.into() };
         checkpoint.commit(record, &Change::default())?;
-        fs::rename(&unfinished, path).map_err(io_error)?;
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
+        file::rename(&unfinished, path).map_err(|e| io_error(path, e))?;
         Ok(checkpoint)
     }
 
     /// A database that lives as long as this value, for engines without a state folder.
     pub(crate) fn in_memory(record: &Record) -> Result<Self, CheckpointError> {
         let path = PathBuf::from("(in memory)");
-        let db =
-            builder().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(|e| open_error(&path, e))?;
+        let db = file::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|e| open_error(&path, e))?;
         let checkpoint = Self { db, path };
         checkpoint.commit(record, &Change::default())?;
         Ok(checkpoint)
+    }
+
+    /// The database in a file that a simulation lends.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn over(file: Box<dyn redb::StorageBackend>, path: &Path) -> Result<Self, CheckpointError> {
+        let db =
+            file::builder().create_with_backend(crate::simulation::LentFile(file)).map_err(|e| open_error(path, e))?;
+        Ok(Self { db, path: path.into() })
     }
 
     /// Where the database is.
@@ -267,13 +265,6 @@ impl Disk {
     pub(crate) const fn windows_per_part(self) -> u64 {
         crate::digest::sealed::PART_BLOCKS / self.blocks_per_window()
     }
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    // Damage is found at the door, as an error; redb promises that no later read of a checked file panics.
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    builder
 }
 
 fn open_error(path: &Path, e: DatabaseError) -> CheckpointError {

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::record::DoneWindows;
 use super::*;
 use crate::digest::block::BlockDigest;

@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,6 +25,7 @@ use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
 use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
+use super::thread;
 use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
@@ -341,9 +341,8 @@ impl Cycle {
                 found: self.found.clone(),
                 block_size: self.block_size,
                 cancel: self.cancel.clone(),
-                runtime: Handle::current(),
             };
-            tokio::task::spawn_blocking(move || reader.run());
+            thread::spawn_loop(reader.run());
         }
         self.settled().await
     }

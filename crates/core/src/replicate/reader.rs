@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use crate::progress::Counts;
 use crate::size::{BlockSize, PageRange};
 use crate::source::DiskSource;
 
-/// Reads runs and compares them, on a blocking thread, until there are none.
+/// Reads runs and compares them, on a thread of its own, until there are none.
 pub(super) struct Reader {
     pub(super) source: Arc<dyn DiskSource>,
     pub(super) shared: Arc<ReplicaShared>,
@@ -28,14 +27,13 @@ pub(super) struct Reader {
     pub(super) found: mpsc::UnboundedSender<Found>,
     pub(super) block_size: BlockSize,
     pub(super) cancel: CancellationToken,
-    pub(super) runtime: Handle,
 }
 
 impl Reader {
-    pub(super) fn run(self) {
-        while let Ok(run) = self.runs.recv_blocking() {
+    pub(super) async fn run(self) {
+        while let Ok(run) = self.runs.recv().await {
             let take = self.cancel.run_until_cancelled(self.shared.engine.pool.take(run.len));
-            let Some(buffer) = self.runtime.block_on(take) else { return };
+            let Some(buffer) = take.await else { return };
             // The source may be the caller's own code; its panic is one failed cycle, not a hang.
             let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
                 Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())

@@ -26,6 +26,7 @@ use super::rebuild;
 use super::retry::Retry;
 use super::target_reader::TargetReader;
 use super::target_record::{self, TargetRecord, to_metadata};
+use super::thread;
 use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, Disk, FORMAT, Record};
 use crate::progress::EventKind;
 use crate::size::{BlockSize, replica_len};
@@ -163,7 +164,7 @@ pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
 where
     Error: From<E>,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match thread::spawn_blocking(work).await {
         Ok(result) => result.map_err(Error::from),
         Err(e) => Err(ReplicateError::Internal { problem: format!("a blocking call ended early: {e}") }.into()),
     }
