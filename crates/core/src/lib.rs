@@ -49,8 +49,9 @@ mod vhd_footer;
 pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
 pub use replicate::{
-    Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, KeepRule,
-    Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Throttle, VerifyReport,
+    Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, ForcedTakeOver,
+    Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy,
+    Throttle, VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

@@ -119,6 +119,11 @@ pub enum EventKind {
         /// The last sealed cycle, if any.
         sealed_cycle: Option<u32>,
     },
+    /// The lease of another owner was broken, as ordered.
+    TakenOverByForce {
+        /// Number of the new owner.
+        generation: u32,
+    },
     /// The digest map had to be made anew.
     MapRebuilt {
         /// Why.

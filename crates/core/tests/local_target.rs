@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libmigrate::size::{MIB, PageRange};
 use libmigrate::target::local::LocalTarget;
-use libmigrate::target::{Fence, LeaseId, Metadata, PageTarget, TargetError, View};
+use libmigrate::target::{ETag, Fence, LeaseId, Metadata, PageTarget, TargetError, View};
 use tempfile::TempDir;
 
 const TERM: Duration = Duration::from_secs(60);
@@ -76,6 +76,11 @@ fn assert_unusable<T: std::fmt::Debug>(result: Result<T, TargetError>, path: &Pa
     assert!(text.contains(path.to_str().unwrap()) && text.contains(words), "{text}");
 }
 
+/// The etag that the target has now.
+async fn etag_of(target: &impl PageTarget) -> ETag {
+    target.state().await.unwrap().unwrap().etag
+}
+
 #[tokio::test]
 async fn the_file_holds_the_bytes_from_offset_0_and_takes_no_space_for_holes() {
     use std::os::unix::fs::MetadataExt;
@@ -93,7 +98,7 @@ async fn only_the_owner_may_read_what_servers_keep_on_their_disks() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::with_replica().await;
     let (target, fence) = home.owned().await;
-    let id = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let id = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
 
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o077;
     assert_eq!(
@@ -196,7 +201,7 @@ async fn an_unfinished_state_file_is_passed_over_and_removed() {
 async fn leftovers_of_interrupted_snapshots_are_never_listed_and_are_removed() {
     let home = Home::with_replica().await;
     let (target, fence) = home.owned().await;
-    let whole = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let whole = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
     drop(target);
     // Cut off while copying, before the record, and while writing the record.
     fs::write(home.beside("snapshots/000000000007.vhd.tmp"), b"half").unwrap();
@@ -206,7 +211,7 @@ async fn leftovers_of_interrupted_snapshots_are_never_listed_and_are_removed() {
 
     let listed = home.handle().snapshots().await.unwrap();
     let (target, fence) = home.owned().await;
-    let next = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let next = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
 
     assert_eq!(listed.iter().map(|snapshot| &snapshot.id).collect::<Vec<_>>(), [&whole]);
     let left = [whole, next].map(|id| [format!("{id}.json"), format!("{id}.vhd")]).concat();

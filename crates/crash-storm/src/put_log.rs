@@ -70,8 +70,8 @@ impl PageTarget for Logged {
         self.inner.create(len, metadata).await
     }
 
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.inner.resize(len, lease).await
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        self.inner.resize(len, lease, etag).await
     }
 
     async fn clear(&self, range: PageRange, fence: Fence) -> Result<(), TargetError> {
@@ -98,16 +98,16 @@ impl PageTarget for Logged {
         self.inner.changed_ranges(since, window).await
     }
 
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError> {
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
         self.inner.set_metadata(metadata, lease, etag).await
     }
 
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.inner.set_sequence(sequence, lease).await
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        self.inner.raise_sequence(sequence, lease).await
     }
 
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
-        self.inner.snapshot(metadata, lease).await
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError> {
+        self.inner.snapshot(metadata, lease, etag).await
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {
@@ -128,6 +128,10 @@ impl PageTarget for Logged {
 
     async fn release_lease(&self, lease: LeaseId) -> Result<(), TargetError> {
         self.inner.release_lease(lease).await
+    }
+
+    async fn break_lease(&self) -> Result<(), TargetError> {
+        self.inner.break_lease().await
     }
 
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError> {

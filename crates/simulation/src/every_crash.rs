@@ -7,7 +7,7 @@ use libmigrate::RequestedKind;
 use crate::disk::Crash;
 use crate::planted::Planted;
 use crate::run::{Outcome, Replay, play};
-use crate::scenario::{End, Errand, Feed, Life, List, Scenario};
+use crate::scenario::{End, Entry, Errand, Feed, Life, List, Scenario};
 
 /// Plays the story once for every step of the process that may die, and for both ways of dying: a first cycle
 /// ([`Chapter::First`]) or a life of deltas, a roll-back and a deletion. Nothing else goes wrong.
@@ -41,7 +41,8 @@ pub enum Chapter {
 async fn tell(scenario: &Scenario, chapter: Chapter, dies_at: Option<(u64, Crash)>) -> usize {
     scenario.world.calm();
     let copy = |list, feed| Errand::Replicate { kind: RequestedKind::Delta, list, feed, cancelled_after: None };
-    let life = |dies_at, errands| Life { machine: 0, dies_at, cut_off: None, errands, closes: true };
+    let life =
+        |dies_at, errands| Life { machine: 0, dies_at, cut_off: None, errands, closes: true, entry: Entry::WhenFree };
     let errands = match chapter {
         Chapter::First => vec![copy(List::None, Feed::Pull)],
         Chapter::Later => {

@@ -49,6 +49,14 @@ pub(crate) struct Life {
     pub(crate) cut_off: Option<(Duration, Duration)>,
     pub(crate) errands: Vec<Errand>,
     pub(crate) closes: bool,
+    pub(crate) entry: Entry,
+}
+
+/// How a process comes by the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    WhenFree,
+    ByForce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +237,11 @@ impl Scenario {
         let engine = Engine::new(EngineOptions { state_dir: Some(state_dir), ..self.options.clone() })?;
         let target = SimulatedTarget { world: Arc::clone(&self.world), process, capabilities: capabilities() };
         let now = self.now();
-        let replica = engine.open(Arc::new(target), DiskDescription::of(&*now), cancel).await?;
+        let (target, disk) = (Arc::new(target), DiskDescription::of(&*now));
+        let replica = match life.entry {
+            Entry::WhenFree => engine.open(target, disk, cancel).await?,
+            Entry::ByForce => engine.take_over(target, disk, cancel).await?,
+        };
         self.opened(process, life.machine);
         self.compare_points(process, &replica, cancel).await?;
         if let Some(known) = self.world.inspect(life.machine) {
@@ -443,7 +455,14 @@ impl Scenario {
 
     pub(crate) async fn must_succeed(&self, machine: MachineId, errands: Vec<Errand>) {
         for _ in 0..LAST_TRIES {
-            let life = Life { machine, dies_at: None, cut_off: None, errands: errands.clone(), closes: true };
+            let life = Life {
+                machine,
+                dies_at: None,
+                cut_off: None,
+                errands: errands.clone(),
+                closes: true,
+                entry: Entry::WhenFree,
+            };
             match self.live(life).await {
                 End::Finished(Ok(())) => return,
                 End::Finished(Err(_)) => tokio::time::sleep(Duration::from_secs(30)).await,
@@ -506,6 +525,7 @@ fn draw_life(random: &mut Rng) -> Life {
         cut_off: (random.u8(..5) == 0).then(|| (seconds(random, 4), seconds(random, 120))),
         errands: (0..random.usize(1..6)).map(|_| draw_errand(random)).collect(),
         closes: random.bool(),
+        entry: if random.u8(..8) == 0 { Entry::ByForce } else { Entry::WhenFree },
     }
 }
 

@@ -26,20 +26,21 @@ pub(crate) const LOCATION: &str = "https://simulated.example/replicas/web01.vhd"
 pub(crate) enum Request {
     State,
     Create { len: u64, metadata: Metadata },
-    Resize { len: u64, lease: LeaseId },
+    Resize { len: u64, lease: LeaseId, etag: ETag },
     Put { range: PageRange, data: Bytes, fence: Fence },
     Clear { range: PageRange, fence: Fence },
     Read { view: View, range: PageRange },
     PageRanges { view: View, window: std::ops::Range<u64> },
     ChangedRanges { since: SnapshotId, window: std::ops::Range<u64> },
-    SetMetadata { metadata: Metadata, lease: LeaseId, etag: Option<ETag> },
-    SetSequence { sequence: u64, lease: LeaseId },
-    TakeSnapshot { metadata: Metadata, lease: LeaseId },
+    SetMetadata { metadata: Metadata, lease: LeaseId, etag: ETag },
+    RaiseSequence { sequence: u64, lease: LeaseId },
+    TakeSnapshot { metadata: Metadata, lease: LeaseId, etag: ETag },
     Snapshots,
     DeleteSnapshot { id: SnapshotId },
     AcquireLease { proposed: LeaseId, term: Duration },
     RenewLease { lease: LeaseId },
     ReleaseLease { lease: LeaseId },
+    BreakLease,
     PutObject { name: String, data: Bytes },
     GetObject { name: String },
     ListObjects { prefix: String },
@@ -58,13 +59,14 @@ impl Request {
             Self::PageRanges { .. } => "page ranges",
             Self::ChangedRanges { .. } => "changed ranges",
             Self::SetMetadata { .. } => "set metadata",
-            Self::SetSequence { .. } => "set sequence",
+            Self::RaiseSequence { .. } => "raise sequence",
             Self::TakeSnapshot { .. } => "snapshot",
             Self::Snapshots => "list snapshots",
             Self::DeleteSnapshot { .. } => "delete snapshot",
             Self::AcquireLease { .. } => "acquire lease",
             Self::RenewLease { .. } => "renew lease",
             Self::ReleaseLease { .. } => "release lease",
+            Self::BreakLease => "break lease",
             Self::PutObject { .. } => "put object",
             Self::GetObject { .. } => "get object",
             Self::ListObjects { .. } => "list objects",
@@ -72,9 +74,18 @@ impl Request {
         }
     }
 
-    /// Whether it says what it must find, so that it may be carried out late and change nothing.
-    pub(crate) const fn is_guarded(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Clear { .. })
+    /// Whether it changes anything at the service.
+    pub(crate) const fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Self::State
+                | Self::Read { .. }
+                | Self::PageRanges { .. }
+                | Self::ChangedRanges { .. }
+                | Self::Snapshots
+                | Self::GetObject { .. }
+                | Self::ListObjects { .. }
+        )
     }
 
     /// Numbers that tell two requests of one name apart, for the trace. Random ids are left out.
@@ -84,7 +95,7 @@ impl Request {
                 [range.offset(), range.len_bytes()]
             }
             Self::Create { len, .. } | Self::Resize { len, .. } => [*len, 0],
-            Self::SetSequence { sequence, .. } => [sequence >> 32, sequence & 0xffff_ffff],
+            Self::RaiseSequence { sequence, .. } => [sequence >> 32, sequence & 0xffff_ffff],
             Self::PageRanges { window, .. } | Self::ChangedRanges { window, .. } => [window.start, window.end],
             Self::PutObject { data, .. } => [data.len() as u64, 0],
             _ => [0, 0],
@@ -197,7 +208,7 @@ impl Service {
             _ => {}
         }
         let (planted, diffs) = (self.planted, self.diffs);
-        if let Request::SetSequence { sequence, lease } = request
+        if let Request::RaiseSequence { sequence, lease } = request
             && self.blob.as_ref().is_some_and(|blob| blob.check_lease(*lease, operation, now).is_ok())
         {
             self.highest_sequence = self.highest_sequence.max(*sequence);
@@ -251,8 +262,9 @@ impl Blob {
     fn act(&mut self, request: &Request, now: Duration, planted: Planted, diffs: Diffs) -> Result<Answer, TargetError> {
         let operation = request.name();
         match request {
-            Request::Resize { len, lease } => {
+            Request::Resize { len, lease, etag } => {
                 self.check_lease(*lease, operation, now)?;
+                self.check_etag(etag, operation)?;
                 self.bytes.resize(*len as usize, 0);
                 let version = self.changed();
                 self.pages.resize((*len / PAGE) as usize, Page { written: false, changed: version });
@@ -296,17 +308,20 @@ impl Blob {
             }
             Request::SetMetadata { metadata, lease, etag } => {
                 self.check_lease(*lease, operation, now)?;
-                self.check_etag(etag.as_ref(), operation)?;
+                self.check_etag(etag, operation)?;
                 self.metadata.clone_from(metadata);
                 self.changed();
             }
-            Request::SetSequence { sequence, lease } => {
+            Request::RaiseSequence { sequence, lease } => {
                 self.check_lease(*lease, operation, now)?;
-                self.sequence = *sequence;
-                self.changed();
+                if *sequence > self.sequence {
+                    self.sequence = *sequence;
+                    self.changed();
+                }
             }
-            Request::TakeSnapshot { metadata, lease } => {
+            Request::TakeSnapshot { metadata, lease, etag } => {
                 self.check_lease(*lease, operation, now)?;
+                self.check_etag(etag, operation)?;
                 let id = SnapshotId(format!("{:08}", self.next_snapshot));
                 self.next_snapshot += 1;
                 let kept = Kept {
@@ -344,6 +359,7 @@ impl Blob {
                     self.lease = None;
                 }
             }
+            Request::BreakLease => self.lease = None,
             _ => unreachable!("the service itself answers this"),
         }
         Ok(Answer::Done)
@@ -391,15 +407,11 @@ impl Blob {
         }
     }
 
-    fn check_etag(&self, etag: Option<&ETag>, operation: &'static str) -> Result<(), TargetError> {
-        match etag {
-            Some(etag) if *etag != self.etag() => Err(TargetError::Changed {
-                operation,
-                location: LOCATION.into(),
-                reason: "the ETag did not match".into(),
-            }),
-            _ => Ok(()),
+    fn check_etag(&self, etag: &ETag, operation: &'static str) -> Result<(), TargetError> {
+        if *etag == self.etag() {
+            return Ok(());
         }
+        Err(TargetError::Changed { operation, location: LOCATION.into(), reason: "the ETag did not match".into() })
     }
 
     fn check_lease(&self, lease: LeaseId, operation: &'static str, now: Duration) -> Result<(), TargetError> {

@@ -55,7 +55,7 @@ impl SimulatedTarget {
             let in_part = fate.kind == Kind::LostAfter || fate.kind == Kind::ActsLate;
             tokio::spawn(async move {
                 tokio::time::sleep(at).await;
-                let Some(detour) = world.detour(process, &request) else { return };
+                let Some(detour) = world.detour(process) else { return };
                 tokio::time::sleep(detour).await;
                 if in_part && matches!(request, Request::Put { .. }) && world.lock().random.u8(..4) == 0 {
                     world.act_in_part(process, &request);
@@ -138,8 +138,8 @@ impl PageTarget for SimulatedTarget {
         self.call(Request::Create { len, metadata: metadata.clone() }).await.map(drop)
     }
 
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.call(Request::Resize { len, lease }).await.map(drop)
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        self.call(Request::Resize { len, lease, etag: etag.clone() }).await.map(drop)
     }
 
     async fn put(&self, range: PageRange, data: Bytes, fence: Fence) -> Result<(), TargetError> {
@@ -171,17 +171,18 @@ impl PageTarget for SimulatedTarget {
         answer!(self.call(Request::ChangedRanges { since: since.clone(), window }).await, ChangedPages)
     }
 
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError> {
-        let request = Request::SetMetadata { metadata: metadata.clone(), lease, etag: etag.cloned() };
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        let request = Request::SetMetadata { metadata: metadata.clone(), lease, etag: etag.clone() };
         self.call(request).await.map(drop)
     }
 
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.call(Request::SetSequence { sequence, lease }).await.map(drop)
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        self.call(Request::RaiseSequence { sequence, lease }).await.map(drop)
     }
 
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
-        answer!(self.call(Request::TakeSnapshot { metadata: metadata.clone(), lease }).await, Snapshot)
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError> {
+        let request = Request::TakeSnapshot { metadata: metadata.clone(), lease, etag: etag.clone() };
+        answer!(self.call(request).await, Snapshot)
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {
@@ -202,6 +203,10 @@ impl PageTarget for SimulatedTarget {
 
     async fn release_lease(&self, lease: LeaseId) -> Result<(), TargetError> {
         self.call(Request::ReleaseLease { lease }).await.map(drop)
+    }
+
+    async fn break_lease(&self) -> Result<(), TargetError> {
+        self.call(Request::BreakLease).await.map(drop)
     }
 
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError> {

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::{Crash, Disk};
-use crate::faults::{Fate, Heard, Kind, Weather};
+use crate::faults::{Fate, Kind, Weather};
 use crate::planted::Planted;
 use crate::report::Report;
 use crate::service::{Diffs, Owner, Request, Service};
@@ -235,8 +235,9 @@ impl World {
         let cut_for = state.processes[process].cut_until.checked_sub(now).filter(|left| !left.is_zero());
         let weather = state.weather;
         let mut fate = Fate::draw(&mut state.random, weather, cut_for);
-        if !request.is_guarded() && matches!(fate.kind, Kind::ActsLate | Kind::Twice | Kind::HeldUp) {
-            fate = Fate { acts: None, acts_again: None, heard: Heard::Nothing, kind: Kind::LostBefore, ..fate };
+        if !request.changes() {
+            // Asked once more, or too late, a question does nothing.
+            fate.acts_again = None;
         }
         if fate.kind != Kind::None {
             state.trace.say(now, || format!("  its fate: {fate:?}"));
@@ -250,7 +251,7 @@ impl World {
 
     /// Whether a request that is under way survives on the network, and if it is held up for how long, now that
     /// it is about to act.
-    pub(crate) fn detour(&self, process: ProcessId, request: &Request) -> Option<Duration> {
+    pub(crate) fn detour(&self, process: ProcessId) -> Option<Duration> {
         let mut state = self.lock();
         if !state.processes[process].death.is_cancelled() {
             return Some(Duration::ZERO);
@@ -258,7 +259,7 @@ impl World {
         // Its sender has died: the connection may have gone down with it, or the request may linger.
         match state.random.u8(..4) {
             0 => None,
-            1 if request.is_guarded() => Some(Duration::from_millis(state.random.u64(1..60_000))),
+            1 => Some(Duration::from_millis(state.random.u64(1..60_000))),
             _ => Some(Duration::ZERO),
         }
     }

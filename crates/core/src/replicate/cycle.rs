@@ -202,7 +202,7 @@ pub(super) async fn begin(
     shared.publish(&state.remote, cancel).await?;
     state.attempt += 1;
     let sequence = state.sequence();
-    shared.call(cancel, || shared.target.set_sequence(sequence, shared.lease)).await?;
+    shared.call(cancel, || shared.target.raise_sequence(sequence, shared.lease)).await?;
 
     if open.kind == CycleKind::Resync && open.counts == Counts::default() {
         let read_back = rebuild::read_back(shared, &record, cancel).await?;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer_pool::BufferPool;
 use super::error::{Error, ReplicateError};
+use super::opening::{self, Entry};
 use super::replica::Replica;
 use super::retry::{Retry, RetryPolicy};
 use super::throttle::Throttle;
@@ -137,7 +138,23 @@ impl Engine {
         disk: DiskDescription,
         cancel: &CancellationToken,
     ) -> Result<Replica, Error> {
-        Replica::open(Arc::clone(&self.shared), target, disk, cancel).await
+        opening::open(&self.shared, target, disk, Entry::WhenFree, cancel).await
+    }
+
+    /// Opens the replica at `target` as [`open`](Self::open) does, but breaks the lease of another writer
+    /// instead of waiting for it: for an owner that hangs, or cannot be reached to be stopped.
+    ///
+    /// Safe for the data, since no write of the other can land from then on, not even when it was paused and
+    /// wakes up; but its cycle is lost to it, and it ends with `target.fenced`. A take-over by force is an event,
+    /// and is kept on the target ([`Replica::last_forced_take_over`]). The local target's lease cannot be
+    /// broken while its process lives (`target.lease_held`): stop that process.
+    pub async fn take_over(
+        &self,
+        target: Arc<dyn PageTarget>,
+        disk: DiskDescription,
+        cancel: &CancellationToken,
+    ) -> Result<Replica, Error> {
+        opening::open(&self.shared, target, disk, Entry::ByForce, cancel).await
     }
 
     /// The events of all replicas of this engine.

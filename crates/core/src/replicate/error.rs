@@ -150,6 +150,19 @@ pub enum ReplicateError {
         /// Length that it has.
         found: u64,
     },
+    /// The target's metadata is older than its pages: somebody put it back.
+    #[error(
+        "the metadata of {location} is of generation {metadata}, but its pages were written under generation {pages}: \
+         somebody put older metadata back"
+    )]
+    RolledBack {
+        /// Where.
+        location: String,
+        /// Which owner the metadata is of.
+        metadata: u32,
+        /// Which owner the sequence number is of.
+        pages: u32,
+    },
     /// There is a checkpoint, but no target.
     #[error("{location} does not exist any more, but the checkpoint {checkpoint} is of its replica")]
     TargetGone {
@@ -234,6 +247,7 @@ diagnose!(ReplicateError {
     OtherDisk: "replica.other_disk", Caller, "check which disk belongs to which replica";
     NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it";
     TargetSize: "replica.target_size", Fatal, "restore its size, or start a new replica";
+    RolledBack: "replica.rolled_back", Caller, "put the newer metadata back, or start a new replica under another name: what the pages hold cannot be told any more";
     TargetGone: "replica.target_gone", Caller, "check the URL; to start a new replica there, move the checkpoint away";
     MovingSource: "source.moving", Caller, "replicate a snapshot, or say that the source may change; the recovery point is then marked";
     SourceChanged: "source.changed", Fatal, "replicate a snapshot, or run the cycle again while nobody writes to the source";

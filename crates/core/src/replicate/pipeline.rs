@@ -195,7 +195,7 @@ impl Pipeline {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(ReplicateError::Cancelled.into()),
-                () = self.shared.health.lost() => return Err(self.shared.health.error(&self.shared.location)),
+                () = self.shared.health.lost() => return Err(self.shared.lost().await),
                 done = ended(commit) => {
                     *commit = None;
                     done?;

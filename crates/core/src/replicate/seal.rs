@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
+use super::history;
 use super::replica::{ReplicaShared, ReplicaState, blocking};
 use super::target_record::{self, RecoveryPoint, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, Disk, Record, Seal};
@@ -44,6 +45,7 @@ pub(super) async fn seal(
     let point = RecoveryPoint {
         format: target_record::FORMAT,
         replication: record.replication,
+        generation: shared.owner.generation,
         cycle: open.number,
         kind: open.kind,
         sealed_at,
@@ -57,7 +59,12 @@ pub(super) async fn seal(
     };
     shared.commit(&record, Change::default()).await?;
     let metadata = to_metadata(&point);
-    shared.call(cancel, || shared.target.snapshot(&metadata, shared.lease)).await?;
+    // Taken twice when an answer was lost; both are the same then.
+    let snapshot = |etag| {
+        let metadata = &metadata;
+        async move { shared.target.snapshot(metadata, shared.lease, &etag).await }
+    };
+    shared.change(cancel, |_| None, snapshot).await?;
 
     let seal = Seal { cycle: point.cycle, root, change_id: point.change_id.clone() };
     let remote = TargetRecord {
@@ -74,6 +81,10 @@ pub(super) async fn seal(
     record.strayed = false;
     record.open = None;
     shared.commit(&record, Change::default()).await?;
+    // It is sealed, whatever comes now; the next open writes the record that is missing.
+    if let Err(e) = history::write(shared, &point, cancel).await {
+        tracing::warn!(replica = %shared.location, cycle = point.cycle, error = %e, "no record of the cycle was written");
+    }
     shared.event(EventKind::Sealed {
         cycle: point.cycle,
         kind: point.kind,

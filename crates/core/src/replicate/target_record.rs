@@ -44,6 +44,18 @@ pub(crate) struct TargetRecord {
     /// The disk size whose footer is on the target.
     pub(crate) footer_for: Option<u64>,
     pub(crate) sealed: Option<Seal>,
+    /// The last time that an owner took the lease away from another.
+    #[serde(default)]
+    pub(crate) forced: Option<ForcedTakeOver>,
+}
+
+/// A take-over in which the lease of a living owner was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForcedTakeOver {
+    /// The owner who did it.
+    pub generation: u32,
+    /// When, by that owner's clock.
+    pub at: Timestamp,
 }
 
 /// A sealed cycle: what replica and source had in common at one moment.
@@ -51,6 +63,9 @@ pub(crate) struct TargetRecord {
 pub struct RecoveryPoint {
     pub(crate) format: u32,
     pub(crate) replication: Uuid,
+    /// Number of the owner who sealed it.
+    #[serde(default)]
+    pub generation: u32,
     /// Number of the cycle; grows by one.
     pub cycle: u32,
     /// Kind of the cycle.
@@ -88,11 +103,14 @@ pub(super) fn to_metadata<T: Serialize>(value: &T) -> Metadata {
 }
 
 fn from_metadata<T: DeserializeOwned>(metadata: &Metadata) -> Result<T, String> {
+    parse(metadata.get(KEY).ok_or("it was not made by libmigrate (no metadata of ours)")?)
+}
+
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
     }
-    let json = metadata.get(KEY).ok_or("it was not made by libmigrate (no metadata of ours)")?;
     let Versioned { format } = serde_json::from_str(json).map_err(|e| format!("its metadata cannot be read: {e}"))?;
     if format > FORMAT {
         return Err(format!("its format {format} is newer than {FORMAT}, the newest of this version"));
@@ -101,6 +119,25 @@ fn from_metadata<T: DeserializeOwned>(metadata: &Metadata) -> Result<T, String> 
 }
 
 impl TargetRecord {
+    /// The record of an empty target, under a name that nobody has.
+    pub(super) fn new(disk_bytes: u64, block_size: BlockSize) -> Self {
+        Self {
+            format: FORMAT,
+            replication: Uuid::new_v4(),
+            generation: 0,
+            owner: Uuid::new_v4(),
+            disk_bytes,
+            source_bytes: disk_bytes,
+            block_bytes: block_size.bytes(),
+            source_identity: None,
+            grown_from: None,
+            unsealed_writes: false,
+            footer_for: None,
+            sealed: None,
+            forced: None,
+        }
+    }
+
     pub(super) fn from_metadata(metadata: &Metadata, location: &str) -> Result<Self, ReplicateError> {
         let record: Self = from_metadata(metadata)
             .map_err(|problem| ReplicateError::NotAReplica { location: location.into(), problem })?;
@@ -118,6 +155,16 @@ impl RecoveryPoint {
     /// The recovery point on a snapshot; `None` when the snapshot is not one of ours.
     pub(super) fn from_metadata(metadata: &Metadata) -> Option<Self> {
         from_metadata(metadata).ok()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) made.
+    pub(super) fn from_json(json: &[u8]) -> Result<Self, String> {
+        parse(std::str::from_utf8(json).map_err(|e| e.to_string())?)
+    }
+
+    /// The same that stands in the snapshot's metadata.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a recovery point has only strings and numbers")
     }
 }
 
@@ -140,6 +187,7 @@ mod tests {
             unsealed_writes: true,
             footer_for: None,
             sealed: None,
+            forced: None,
         };
         let metadata = to_metadata(&record);
         assert!(metadata.values().all(|value| value.bytes().all(|b| (0x20..0x7f).contains(&b))));

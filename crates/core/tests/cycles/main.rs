@@ -3,7 +3,9 @@
 
 mod bad_input;
 mod delta;
+mod garbage;
 mod interrupted;
+mod ownership;
 mod push;
 mod recovery_points;
 mod world;

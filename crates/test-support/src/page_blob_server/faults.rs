@@ -42,6 +42,8 @@ impl Fault {
     pub const TIMED_OUT: Self = Self::Refuse(refusal::OPERATION_TIMED_OUT);
     /// 500 `OperationTimedOut`, although what was asked is done.
     pub const TIMED_OUT_BUT_DONE: Self = Self::ActThenRefuse(refusal::OPERATION_TIMED_OUT);
+    /// 403 `AuthorizationPermissionMismatch`: not tried again.
+    pub const FORBIDDEN: Self = Self::Refuse(refusal::AUTHORIZATION_PERMISSION_MISMATCH);
     /// 429 `TooManyRequests`.
     pub const TOO_MANY: Self = Self::Refuse(refusal::TOO_MANY_REQUESTS);
 

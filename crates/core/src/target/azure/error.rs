@@ -29,13 +29,14 @@ pub(super) enum Operation {
     ListPages(PageRange),
     ListChanges(PageRange),
     SetMetadata,
-    SetSequence,
+    RaiseSequence,
     Snapshot,
     ListSnapshots,
     DeleteSnapshot,
     AcquireLease,
     RenewLease,
     ReleaseLease,
+    BreakLease,
     PutObject,
     GetObject,
     ListObjects,
@@ -55,13 +56,14 @@ impl Operation {
             Self::ListPages(_) => "list pages",
             Self::ListChanges(_) => "list changed pages",
             Self::SetMetadata => "set the metadata",
-            Self::SetSequence => "set the sequence number",
+            Self::RaiseSequence => "raise the sequence number",
             Self::Snapshot => "take a snapshot",
             Self::ListSnapshots => "list snapshots",
             Self::DeleteSnapshot => "delete a snapshot",
             Self::AcquireLease => "take the lease",
             Self::RenewLease => "renew the lease",
             Self::ReleaseLease => "release the lease",
+            Self::BreakLease => "break the lease",
             Self::PutObject => "put an object",
             Self::GetObject => "get an object",
             Self::ListObjects => "list objects",
@@ -244,7 +246,9 @@ fn out_of_reach(error: &azure_core::Error) -> bool {
 /// A lease that is missing or not ours, to each operation what it means.
 fn lease_trouble(operation: Operation, location: String, reason: String) -> TargetError {
     match operation {
-        Operation::RenewLease | Operation::ReleaseLease => TargetError::LeaseLost { location, reason },
+        Operation::RenewLease | Operation::ReleaseLease | Operation::BreakLease => {
+            TargetError::LeaseLost { location, reason }
+        }
         Operation::AcquireLease => TargetError::LeaseHeld { location },
         // Only what exists can be leased.
         Operation::Create => TargetError::AlreadyExists { location },
