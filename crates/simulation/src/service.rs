@@ -5,8 +5,8 @@
 //! "Lease Blob", "Snapshot Blob", "Set Blob Metadata") as the in-process page-blob server of the test suite
 //! answers it.
 //!
-//! The service also watches over one promise by itself: no put or clear is accepted once a later owner or
-//! attempt has set its sequence number.
+//! The service also watches over two promises by itself: no put or clear is accepted once a later owner or
+//! attempt has set its sequence number, and a cycle that the metadata has named as sealed stays sealed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -218,7 +218,18 @@ impl Service {
             location: LOCATION.into(),
             reason: "the blob does not exist".into(),
         })?;
-        blob.act(request, now, planted, diffs)
+        let sealed = Owner::of(blob).and_then(|owner| owner.sealed);
+        let answer = blob.act(request, now, planted, diffs);
+        if let Some(before) = sealed {
+            let after = Owner::of(blob).and_then(|owner| owner.sealed);
+            let stays = after.as_ref().is_some_and(|after| {
+                after.cycle > before.cycle || (after.cycle == before.cycle && after.root == before.root)
+            });
+            if !stays {
+                self.violations.push(format!("the target named {before:?} as sealed, and then {after:?}"));
+            }
+        }
+        answer
     }
 
     /// A put that fails in the middle: of each page, `keeps` says whether the new bytes are kept.
@@ -492,6 +503,7 @@ pub(crate) struct Owner {
 #[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct SealedCycle {
     pub(crate) cycle: u32,
+    root: String,
 }
 
 impl Owner {

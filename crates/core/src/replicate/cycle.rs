@@ -185,6 +185,7 @@ pub(super) async fn begin(
     }
     let mut state = shared.lock().await?;
     let mut record = shared.record().await?;
+    seal::adopt_given_up(shared, &mut state, &mut record, cancel).await?;
     fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
     let (record, listed) = blocking({
         let (shared, source) = (Arc::clone(shared), Arc::clone(&source));

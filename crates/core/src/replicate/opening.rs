@@ -25,6 +25,7 @@ use super::lease_keeper::{HeldLease, LeaseHealth, LeaseKeeper, TargetLease};
 use super::rebuild;
 use super::replica::{Owner, Replica, ReplicaShared, ReplicaState, blocking};
 use super::retry::Retry;
+use super::seal;
 use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, FORMAT, Record};
 use crate::progress::EventKind;
@@ -334,16 +335,8 @@ impl Opening<'_> {
             return Ok((checkpoint, fresh, Some("another process owned the replica in between")));
         }
         let mut record = Record { owner: remote.owner, next_owner: None, ..record };
-        let sealing = record.open.as_ref().and_then(|open| open.sealing);
-        if record.sealed != remote.sealed {
-            if remote.sealed.as_ref().map(|seal| seal.root) != sealing || sealing.is_none() {
-                return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
-            }
-            // The seal was finished at the target; only our own last commit was missing.
-            record.sealed.clone_from(&remote.sealed);
-            record.footer_for = remote.footer_for;
-            record.strayed = false;
-            record.open = None;
+        if record.sealed != remote.sealed && !seal::adopt(&mut record, remote) {
+            return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
         }
         checkpoint.commit(&record, &Change::default())?;
         Ok((checkpoint, record, None))

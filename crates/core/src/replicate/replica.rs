@@ -184,7 +184,7 @@ impl ReplicaShared {
     }
 
     /// What is at the target, which must still be under our name.
-    async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
+    pub(super) async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
         let operation = "read the state";
         let state = self.call(cancel, || self.target.state()).await?.ok_or_else(|| TargetError::NotFound {
             operation,
