@@ -36,6 +36,7 @@ pub(crate) mod checkpoint;
 pub mod digest;
 pub mod error;
 pub mod extent;
+mod private_folder;
 pub mod progress;
 mod replicate;
 pub mod secret;
@@ -48,6 +49,7 @@ mod vhd_footer;
 
 pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
+pub use private_folder::Exposure;
 pub use replicate::{
     Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, ForcedTakeOver,
     Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy,

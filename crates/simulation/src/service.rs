@@ -273,6 +273,7 @@ impl Blob {
     fn act(&mut self, request: &Request, now: Duration, planted: Planted, diffs: Diffs) -> Result<Answer, TargetError> {
         let operation = request.name();
         match request {
+            _ if !request.changes() => return self.answer(request, planted, diffs),
             Request::Resize { len, lease, etag } => {
                 self.check_lease(*lease, operation, now)?;
                 self.check_etag(etag, operation)?;
@@ -297,25 +298,6 @@ impl Blob {
                 let at = self.inside(*range, operation)?;
                 self.bytes[at].fill(0);
                 self.touch(*range, false);
-            }
-            Request::Read { view, range } => {
-                let (bytes, _) = self.view(view, operation)?;
-                let at = range.offset() as usize..range.end() as usize;
-                let read = bytes.get(at).ok_or_else(|| out_of_range(operation, *range, bytes.len()))?;
-                return Ok(Answer::Bytes(Bytes::copy_from_slice(read)));
-            }
-            Request::PageRanges { view, window } => {
-                let (_, pages) = self.view(view, operation)?;
-                return Ok(Answer::Pages(ranges(pages, window, |page| page.written)));
-            }
-            Request::ChangedRanges { since, window } => {
-                let kept = self.snapshots.get(since).ok_or_else(|| no_snapshot(operation))?;
-                let since = kept.version;
-                return Ok(Answer::ChangedPages(match (diffs, planted) {
-                    (Diffs::Unavailable, _) => None,
-                    (Diffs::Told, Planted::DiffLeavesOut) => Some(Vec::new()),
-                    (Diffs::Told, _) => Some(ranges(&self.pages, window, |page| page.changed > since)),
-                }));
             }
             Request::SetMetadata { metadata, lease, etag } => {
                 self.check_lease(*lease, operation, now)?;
@@ -344,11 +326,6 @@ impl Blob {
                 self.snapshots.insert(id.clone(), kept);
                 return Ok(Answer::Snapshot(id));
             }
-            Request::Snapshots => {
-                let list = self.snapshots.iter();
-                let list = list.map(|(id, kept)| Snapshot { id: id.clone(), metadata: kept.metadata.clone() });
-                return Ok(Answer::Snapshots(list.collect()));
-            }
             Request::DeleteSnapshot { id } => {
                 self.snapshots.remove(id);
             }
@@ -374,6 +351,38 @@ impl Blob {
             _ => unreachable!("the service itself answers this"),
         }
         Ok(Answer::Done)
+    }
+
+    /// Answers a question.
+    fn answer(&self, request: &Request, planted: Planted, diffs: Diffs) -> Result<Answer, TargetError> {
+        let operation = request.name();
+        match request {
+            Request::Read { view, range } => {
+                let (bytes, _) = self.view(view, operation)?;
+                let at = range.offset() as usize..range.end() as usize;
+                let read = bytes.get(at).ok_or_else(|| out_of_range(operation, *range, bytes.len()))?;
+                Ok(Answer::Bytes(Bytes::copy_from_slice(read)))
+            }
+            Request::PageRanges { view, window } => {
+                let (_, pages) = self.view(view, operation)?;
+                Ok(Answer::Pages(ranges(pages, window, |page| page.written)))
+            }
+            Request::ChangedRanges { since, window } => {
+                let kept = self.snapshots.get(since).ok_or_else(|| no_snapshot(operation))?;
+                let since = kept.version;
+                Ok(Answer::ChangedPages(match (diffs, planted) {
+                    (Diffs::Unavailable, _) => None,
+                    (Diffs::Told, Planted::DiffLeavesOut) => Some(Vec::new()),
+                    (Diffs::Told, _) => Some(ranges(&self.pages, window, |page| page.changed > since)),
+                }))
+            }
+            Request::Snapshots => {
+                let list = self.snapshots.iter();
+                let list = list.map(|(id, kept)| Snapshot { id: id.clone(), metadata: kept.metadata.clone() });
+                Ok(Answer::Snapshots(list.collect()))
+            }
+            _ => unreachable!("the service itself answers this"),
+        }
     }
 
     fn state(&self, now: Duration) -> TargetState {

@@ -1,62 +1,58 @@
-//! The file that a checkpoint is kept in: on the machine's file system, or lent by a simulation.
+//! The file that a checkpoint is kept in: in a private folder of this machine, or lent by a simulation.
 
-use std::fs;
-use std::io;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError};
 
-use super::CACHE_BYTES;
+use super::{CACHE_BYTES, CheckpointError, io_error, open_error};
+use crate::private_folder::PrivateFolder;
 
-/// Length of the file; `None` when there is none.
-pub(super) fn len(path: &Path) -> io::Result<Option<u64>> {
+/// Opens the database at `path`; `None` when there is no file.
+pub(super) fn open(path: &Path) -> Result<Option<Database>, CheckpointError> {
     #[cfg(feature = "simulation")]
     if let Some(machines) = crate::simulation::machines() {
-        return machines.file_len(path);
+        let Some(len) = machines.file_len(path).map_err(|e| io_error(path, e))? else { return Ok(None) };
+        return if len == 0 { Err(empty(path)) } else { lent(&*machines, path).map(Some) };
     }
-    match fs::metadata(path) {
-        Ok(meta) => Ok(Some(meta.len())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+    let (folder, name) = folder_and_name(path);
+    let Some(folder) = PrivateFolder::open(folder)? else { return Ok(None) };
+    let Some(file) = folder.open_file(name)? else { return Ok(None) };
+    if file.metadata().map_err(|source| io_error(path, source))?.len() == 0 {
+        return Err(empty(path));
     }
+    on_file(file).map_err(|e| open_error(path, e)).map(Some)
 }
 
-/// Opens the database in an existing file.
-pub(super) fn open(path: &Path) -> Result<Database, DatabaseError> {
+/// Makes a database that appears at `path` once `fill` has made it whole.
+pub(super) fn create<T>(
+    path: &Path,
+    fill: impl FnOnce(Database) -> Result<T, CheckpointError>,
+) -> Result<T, CheckpointError> {
     #[cfg(feature = "simulation")]
     if let Some(machines) = crate::simulation::machines() {
-        return lent(&*machines, path);
+        let unfinished = path.with_extension("unfinished");
+        machines.create_file(&unfinished).map_err(|e| io_error(path, e))?;
+        let filled = fill(lent(&*machines, &unfinished)?)?;
+        machines.rename_file(&unfinished, path).map_err(|e| io_error(path, e))?;
+        return Ok(filled);
     }
-    builder().open(path)
+    let (folder, name) = folder_and_name(path);
+    let folder = PrivateFolder::open_or_create(folder)?;
+    let unfinished = Path::new(name).with_extension("unfinished");
+    folder.remove_file(unfinished.as_os_str()).map_err(|e| io_error(path, e))?;
+    let file = folder.create_file(unfinished.as_os_str())?;
+    let filled = fill(on_file(file).map_err(|e| open_error(path, e))?)?;
+    folder.rename(unfinished.as_os_str(), name).map_err(|e| io_error(path, e))?;
+    Ok(filled)
 }
 
-/// Makes an empty database in a new file, in place of one that is there, and the folder if it is missing.
-pub(super) fn create(path: &Path) -> Result<Database, DatabaseError> {
-    #[cfg(feature = "simulation")]
-    if let Some(machines) = crate::simulation::machines() {
-        machines.create_file(path)?;
-        return lent(&*machines, path);
-    }
-    fs::create_dir_all(folder_of(path))?;
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
-        _ => {}
-    }
-    builder().create(path)
-}
-
-/// Gives the file its name, durably.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(feature = "simulation")]
-    if let Some(machines) = crate::simulation::machines() {
-        return machines.rename_file(from, to);
-    }
-    fs::rename(from, to)?;
-    fs::File::open(folder_of(to))?.sync_all()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
+/// A path without a folder is in the working directory.
+pub(super) fn folder_and_name(path: &Path) -> (&Path, &OsStr) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (folder, path.file_name().unwrap_or_default())
 }
 
 pub(super) fn builder() -> redb::Builder {
@@ -66,11 +62,19 @@ pub(super) fn builder() -> redb::Builder {
     builder
 }
 
+fn on_file(file: File) -> Result<Database, DatabaseError> {
+    builder().create_with_backend(FileBackend::new(file)?)
+}
+
+fn empty(path: &Path) -> CheckpointError {
+    CheckpointError::Damaged { path: path.into(), problem: "the file is empty".into() }
+}
+
 #[cfg(feature = "simulation")]
-fn lent(machines: &dyn crate::simulation::Machines, path: &Path) -> Result<Database, DatabaseError> {
+fn lent(machines: &dyn crate::simulation::Machines, path: &Path) -> Result<Database, CheckpointError> {
     let file = machines.open_file(path).map_err(|e| match e.kind() {
-        io::ErrorKind::WouldBlock => DatabaseError::DatabaseAlreadyOpen,
-        _ => DatabaseError::from(e),
+        std::io::ErrorKind::WouldBlock => CheckpointError::InUse { path: path.into() },
+        _ => io_error(path, e),
     })?;
-    builder().create_with_backend(crate::simulation::LentFile(file))
+    builder().create_with_backend(crate::simulation::LentFile(file)).map_err(|e| open_error(path, e))
 }

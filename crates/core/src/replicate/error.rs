@@ -163,6 +163,12 @@ pub enum ReplicateError {
         /// Which owner the sequence number is of.
         pages: u32,
     },
+    /// Nothing would keep a second writer out.
+    #[error("{location} has no lease, and without a state folder nothing keeps a second writer out")]
+    NoFence {
+        /// Where.
+        location: String,
+    },
     /// There is a checkpoint, but no target.
     #[error("{location} does not exist any more, but the checkpoint {checkpoint} is of its replica")]
     TargetGone {
@@ -245,9 +251,10 @@ diagnose!(ReplicateError {
     DiskSize: "replica.disk_size", Caller, "split the disk, or use a target that takes larger disks";
     DiskShrank: "replica.disk_shrank", Caller, "start a new replica under another name";
     OtherDisk: "replica.other_disk", Caller, "check which disk belongs to which replica";
-    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it";
+    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it; if somebody wiped or edited a replica's metadata, put it back or start a new replica";
     TargetSize: "replica.target_size", Fatal, "restore its size, or start a new replica";
     RolledBack: "replica.rolled_back", Caller, "put the newer metadata back, or start a new replica under another name: what the pages hold cannot be told any more";
+    NoFence: "replica.no_fence", Caller, "name a state folder, on the one machine that writes to this target";
     TargetGone: "replica.target_gone", Caller, "check the URL; to start a new replica there, move the checkpoint away";
     MovingSource: "source.moving", Caller, "replicate a snapshot, or say that the source may change; the recovery point is then marked";
     SourceChanged: "source.changed", Fatal, "replicate a snapshot, or run the cycle again while nobody writes to the source";

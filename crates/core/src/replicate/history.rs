@@ -29,7 +29,7 @@ impl Replica {
         let records = futures::stream::iter(names)
             .map(|name| async move { shared.call(cancel, || shared.target.get_object(&name, MAX_RECORD_BYTES)).await })
             .buffered(READ_AT_ONCE)
-            .try_filter_map(async |bytes| Ok(bytes.and_then(|bytes| RecoveryPoint::from_json(&bytes).ok())));
+            .try_filter_map(async |bytes| Ok(bytes.and_then(|bytes| RecoveryPoint::from_json(&bytes))));
         records.try_collect().await
     }
 }

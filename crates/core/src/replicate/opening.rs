@@ -27,10 +27,10 @@ use super::replica::{Owner, Replica, ReplicaShared, ReplicaState, blocking};
 use super::retry::Retry;
 use super::seal;
 use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
-use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, FORMAT, Record};
+use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, CheckpointLock, FORMAT, Record};
 use crate::progress::EventKind;
 use crate::size::{BlockSize, replica_len};
-use crate::target::{FOOTER_BYTES, LeaseId, PageTarget, TargetError, TargetState};
+use crate::target::{FOOTER_BYTES, LeaseId, LeaseKind, PageTarget, TargetError, TargetState};
 
 /// How often a lease is broken that somebody else takes before we do.
 const FORCED_ATTEMPTS: u32 = 3;
@@ -90,6 +90,7 @@ impl Opening<'_> {
     async fn run(self) -> Result<Replica, Error> {
         let disk_bytes =
             replica_len(self.disk.size_bytes).ok_or(ReplicateError::DiskSize { bytes: self.disk.size_bytes })?;
+        let alone = self.be_alone().await?;
         let local = self.open_checkpoint().await?;
         if self.state().await?.is_none() {
             if let Some((checkpoint, _)) = &local {
@@ -109,13 +110,23 @@ impl Opening<'_> {
         };
         let (keeper, health) = LeaseKeeper::start(held, at);
         match self.claim_and_recover(local, Taken { lease, health, owner, by_force }).await {
-            Ok(shared) => Ok(Replica { shared: Arc::new(shared), keeper }),
+            Ok(shared) => Ok(Replica { shared: Arc::new(shared), keeper, _alone: alone }),
             Err(e) => {
                 // Best effort: an open that failed should not keep others out for a minute.
                 let _ = tokio::time::timeout(Duration::from_secs(2), self.target.release_lease(lease)).await;
                 Err(e)
             }
         }
+    }
+
+    /// Where the target has no lease, the checkpoint keeps a second writer out.
+    async fn be_alone(&self) -> Result<Option<CheckpointLock>, Error> {
+        if self.target.capabilities().lease != LeaseKind::None {
+            return Ok(None);
+        }
+        let path = self.engine.checkpoint_path(&self.location);
+        let path = path.ok_or_else(|| ReplicateError::NoFence { location: self.location.to_string() })?;
+        blocking(move || CheckpointLock::take(&path)).await.map(Some)
     }
 
     async fn open_checkpoint(&self) -> Result<Option<(Checkpoint, Record)>, Error> {
@@ -337,6 +348,15 @@ impl Opening<'_> {
         let mut record = Record { owner: remote.owner, next_owner: None, ..record };
         if record.sealed != remote.sealed && !seal::adopt(&mut record, remote) {
             return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
+        }
+        // Our own last owner, and yet it cannot be: somebody put an older copy of the target in its place, or
+        // the checkpoint says nonsense. A crash just after an open cycle was noted looks the same, and costs
+        // little here: nothing had been written since the sealed map.
+        if record.block_bytes != remote.block_bytes
+            || record.disk_bytes > remote.disk_bytes
+            || (record.open.is_some() && !remote.unsealed_writes)
+        {
+            return Ok((checkpoint, fresh, Some("the target is not as the checkpoint left it")));
         }
         checkpoint.commit(&record, &Change::default())?;
         Ok((checkpoint, record, None))

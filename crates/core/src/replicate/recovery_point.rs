@@ -21,7 +21,8 @@ use crate::target::{Snapshot, SnapshotId};
 pub struct KeepRule {
     /// So many of the newest.
     pub newest: usize,
-    /// And all that are younger than this.
+    /// And all that are younger than this. Their age is counted up to now or up to the newest of them,
+    /// whichever is earlier: a clock that has jumped ahead, or a replica that rests, loses none.
     pub younger_than: Option<Duration>,
 }
 
@@ -65,10 +66,11 @@ impl Replica {
     pub async fn prune(&self, rule: KeepRule, cancel: &CancellationToken) -> Result<Vec<u32>, Error> {
         let shared = &self.shared;
         let state = shared.lock().await?;
-        let now = Timestamp::now();
+        let points = located(shared, &state.remote, cancel).await?;
+        let now = points.last().map_or_else(Timestamp::now, |newest| newest.point.sealed_at.min(Timestamp::now()));
         let mut deleted = Vec::new();
         let mut kept = Vec::new();
-        for (rank, located) in located(shared, &state.remote, cancel).await?.into_iter().rev().enumerate() {
+        for (rank, located) in points.into_iter().rev().enumerate() {
             if rule.keeps(rank, &located.point, now) {
                 kept.push(located);
                 continue;

@@ -15,7 +15,7 @@ use super::retry::Retry;
 use super::target_reader::TargetReader;
 use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
 use super::thread;
-use crate::checkpoint::{Change, Checkpoint, Disk, Record};
+use crate::checkpoint::{Change, Checkpoint, CheckpointLock, Disk, Record};
 use crate::progress::EventKind;
 use crate::target::{ETag, Fence, LeaseId, PageTarget, TargetError, TargetState, View};
 
@@ -30,6 +30,8 @@ const CHANGE_ATTEMPTS: u32 = 5;
 pub struct Replica {
     pub(super) shared: Arc<ReplicaShared>,
     pub(super) keeper: LeaseKeeper,
+    /// Held where the target has no lease.
+    pub(super) _alone: Option<CheckpointLock>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Replica {
 
     /// Gives the lease up. What was settled stays; an open cycle is not sealed.
     pub async fn close(self) -> Result<(), Error> {
-        let Self { shared, keeper } = self;
+        let Self { shared, keeper, _alone } = self;
         drop(keeper);
         let never = CancellationToken::new();
         shared.retry.run(&never, || shared.target.release_lease(shared.lease)).await

@@ -150,13 +150,18 @@ async fn write_footer(
 async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &CancellationToken) -> Result<Hash, Error> {
     let disk = record.disk();
     let stored = Mutex::new(HashSet::new());
+    // A part that the checkpoint counts on may have been deleted behind our back.
+    let there: HashSet<String> =
+        shared.call(cancel, || shared.target.list_objects("part-")).await?.into_iter().collect();
+    let there = &there;
     let count = sealed::part_count(disk.bytes, disk.block_size);
     let mut results = futures::stream::iter(0..count)
         .map(|part| {
             let stored = &stored;
             async move {
                 let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
-                match blocking(move || encoded_part(&checkpoint, part, disk, blank)).await? {
+                let counted_on = shared.checkpoint.part(part)?.filter(|hash| there.contains(&sealed::part_name(*hash)));
+                match blocking(move || encoded_part(&checkpoint, part, counted_on, disk, blank)).await? {
                     Part::Stored(hash) => Ok((part, hash, false)),
                     Part::Fresh(hash, bytes) => {
                         // Equal parts (holes, mostly) are one object.
@@ -191,8 +196,14 @@ enum Part {
     Fresh(Hash, Vec<u8>),
 }
 
-fn encoded_part(checkpoint: &Checkpoint, part: u64, disk: Disk, blank: Blank) -> Result<Part, Error> {
-    if let Some(hash) = checkpoint.part(part)? {
+fn encoded_part(
+    checkpoint: &Checkpoint,
+    part: u64,
+    stored: Option<Hash>,
+    disk: Disk,
+    blank: Blank,
+) -> Result<Part, Error> {
+    if let Some(hash) = stored {
         return Ok(Part::Stored(hash));
     }
     let first = part * disk.windows_per_part();

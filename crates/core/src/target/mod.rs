@@ -131,7 +131,7 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The service itself refuses a second writer and stale writes.
+    /// How a second writer is kept out.
     pub lease: LeaseKind,
     /// Immutable snapshots can be taken.
     pub snapshots: bool,
@@ -158,6 +158,10 @@ pub enum LeaseKind {
     Service,
     /// A lock on a file, held while the process lives.
     FileLock,
+    /// It cannot: it has no lease, like a managed disk that is being uploaded to, and answers every call about
+    /// one with success. The checkpoint is the fence then: who holds it writes. So there must be a state folder,
+    /// and no process on another machine may write to the same target.
+    None,
 }
 
 /// Which checksum guards a put.

@@ -2,10 +2,13 @@
 //! real Azurite.
 
 mod bad_input;
+mod behind_our_back;
+mod checkpoint_damage;
 mod delta;
 mod garbage;
 mod interrupted;
 mod ownership;
 mod push;
 mod recovery_points;
+mod unleased;
 mod world;

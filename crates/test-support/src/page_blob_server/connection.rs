@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::answer::{Answer, AnswerContent};
+use super::clock::http_date;
 use super::faults::Fault;
 use super::received::{Checksum, Received};
 use super::refusal::{self, Refusal};
@@ -65,7 +66,10 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
             (refused(&shared, &refusal), false)
         }
     };
-    let mut answer = answer.with("x-ms-version", "2026-04-06").with("server", "page-blob-server");
+    let mut answer = answer
+        .with("x-ms-version", "2026-04-06")
+        .with("server", "page-blob-server")
+        .with("date", http_date(shared.clock.now()));
     if !answer.headers.contains_key("x-ms-request-id") {
         answer = answer.with("x-ms-request-id", Uuid::new_v4().to_string());
     }
@@ -97,7 +101,8 @@ async fn act(shared: &Shared, call: &Call, body: Incoming) -> io::Result<(Answer
         return Err(closed());
     }
     let received = receive(shared, call, body).await?;
-    if let Err(refusal) = shared.auth.check(call, shared.clock.now()) {
+    let auth = lock(&shared.auth).clone();
+    if let Err(refusal) = auth.check(call, shared.clock.now()) {
         record(shared, call, received.len, &Err(refusal), true);
         return Ok((refused(shared, &refusal), false));
     }

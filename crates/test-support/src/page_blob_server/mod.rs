@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     recorder: Mutex<Recorder>,
     faults: Faults,
     clock: Clock,
-    auth: Auth,
+    auth: Mutex<Auth>,
     storage: Storage,
     /// Writes that were answered with a time-out and wait to be carried out.
     late: Mutex<Vec<(Call, Received)>>,
@@ -113,7 +113,7 @@ impl PageBlobServer {
             recorder: Mutex::new(Recorder::new(options.journal_limit)),
             faults: Faults::default(),
             clock: Clock::default(),
-            auth: options.auth,
+            auth: Mutex::new(options.auth),
             storage: options.storage,
             late: Mutex::default(),
         });
@@ -149,6 +149,16 @@ impl PageBlobServer {
     /// Moves the server's clock ahead: leases and signatures run out.
     pub fn advance_clock(&self, by: Duration) {
         self.shared.clock.advance(by);
+    }
+
+    /// From now on requests must prove who sent them in this way: a key was rotated, a signature revoked.
+    pub fn set_auth(&self, auth: Auth) {
+        *lock(&self.shared.auth) = auth;
+    }
+
+    /// Deletes a container with all that is in it, leased or not.
+    pub fn delete_container(&self, name: &str) {
+        lock(&self.shared.account).containers.remove(name);
     }
 
     /// Creates a container.

@@ -160,6 +160,7 @@ impl Home {
         }
         // Not a stranger's file, and none that we cannot read: only then is there a folder to lock.
         self.record(OPERATION)?;
+        self.place.check_folder(OPERATION)?;
         let lock = LeaseLock::acquire(&self.place, &lease_lock::holder(proposed))?;
         // Only now does nobody else change what is read here.
         let record = self.record(OPERATION)?;
