@@ -41,6 +41,8 @@ pub mod progress;
 mod replicate;
 pub mod schedule;
 pub mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod size;
 pub mod source;
 pub mod target;

@@ -9,6 +9,7 @@ mod command;
 mod fuzz;
 mod guide;
 mod licences;
+mod sim;
 mod storms;
 mod test;
 mod tools;
@@ -45,6 +46,18 @@ enum Chore {
     FaultStorm(storms::Campaign),
     /// Pause owners, let others take over, and see that nothing of the old ones lands
     FenceStorm(storms::Campaign),
+    /// Play simulated worlds with faults, crashes and take-overs, and check that every promise holds
+    Sim {
+        /// How many; each is one seed
+        #[arg(long)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// Print every step
+        #[arg(long)]
+        trace: bool,
+    },
     /// Fuzz everything that parses bytes nobody here wrote
     Fuzz {
         /// How long each target runs
@@ -84,6 +97,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
         Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),
         Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),
+        Chore::Sim { seeds, first, trace } => sim::start(&root, seeds, first, trace),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }

@@ -13,15 +13,15 @@
 //! A block in doubt is [`BlockState::Unknown`], whatever its row says: its pages may hold the old bytes or
 //! the new ones. Memory: redb's cache is capped at [`CACHE_BYTES`]; a window's row is at most 0.5 MiB.
 
+mod file;
 mod record;
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
+use file::folder_and_name;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableHandle};
 
 pub(crate) use record::{Blank, FORMAT, OpenCycle, Record, Seal};
@@ -121,13 +121,7 @@ pub(crate) struct Change {
 impl Checkpoint {
     /// Opens the database at `path`; `None` when there is no file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, CheckpointError> {
-        let (folder, name) = folder_and_name(path);
-        let Some(folder) = PrivateFolder::open(folder)? else { return Ok(None) };
-        let Some(file) = folder.open_file(name)? else { return Ok(None) };
-        if file.metadata().map_err(|source| io_error(path, source))?.len() == 0 {
-            return Err(CheckpointError::Damaged { path: path.into(), problem: "the file is empty".into() });
-        }
-        let db = on_file(file).map_err(|e| open_error(path, e))?;
+        let Some(db) = file::open(path)? else { return Ok(None) };
         let checkpoint = Self { db, path: path.into() };
         let record = checkpoint.record()?;
         checkpoint.check_ends(&record)?;
@@ -137,26 +131,30 @@ impl Checkpoint {
     /// Creates the database at `path`, which must not exist, holding `record`. It appears under its name
     /// only when it is whole.
     pub(crate) fn create(path: &Path, record: &Record) -> Result<Self, CheckpointError> {
-        let (folder, name) = folder_and_name(path);
-        let folder = PrivateFolder::open_or_create(folder)?;
-        let unfinished = Path::new(name).with_extension("unfinished");
-        folder.remove_file(unfinished.as_os_str()).map_err(|e| io_error(path, e))?;
-        let file = folder.create_file(unfinished.as_os_str())?;
-        let db = on_file(file).map_err(|e| open_error(path, e))?;
-        let checkpoint = Self { db, path: path.into() };
-        checkpoint.commit(record, &Change::default())?;
-        folder.rename(unfinished.as_os_str(), name).map_err(|e| io_error(path, e))?;
-        Ok(checkpoint)
+        file::create(path, |db| {
+            let checkpoint = Self { db, path: path.into() };
+            checkpoint.commit(record, &Change::default())?;
+            Ok(checkpoint)
+        })
     }
 
     /// A database that lives as long as this value, for engines without a state folder.
     pub(crate) fn in_memory(record: &Record) -> Result<Self, CheckpointError> {
         let path = PathBuf::from("(in memory)");
-        let db =
-            builder().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(|e| open_error(&path, e))?;
+        let db = file::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|e| open_error(&path, e))?;
         let checkpoint = Self { db, path };
         checkpoint.commit(record, &Change::default())?;
         Ok(checkpoint)
+    }
+
+    /// The database in a file that a simulation lends.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn over(file: Box<dyn redb::StorageBackend>, path: &Path) -> Result<Self, CheckpointError> {
+        let db =
+            file::builder().create_with_backend(crate::simulation::LentFile(file)).map_err(|e| open_error(path, e))?;
+        Ok(Self { db, path: path.into() })
     }
 
     /// Where the database is.
@@ -343,23 +341,6 @@ impl Disk {
     pub(crate) const fn windows_per_part(self) -> u64 {
         crate::digest::sealed::PART_BLOCKS / self.blocks_per_window()
     }
-}
-
-/// A path without a folder is in the working directory.
-fn folder_and_name(path: &Path) -> (&Path, &OsStr) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    (folder, path.file_name().unwrap_or_default())
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    // Damage is found at the door, as an error; redb promises that no later read of a checked file panics.
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    builder
-}
-
-fn on_file(file: File) -> Result<Database, DatabaseError> {
-    builder().create_with_backend(FileBackend::new(file)?)
 }
 
 fn open_error(path: &Path, e: DatabaseError) -> CheckpointError {

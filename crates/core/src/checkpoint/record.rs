@@ -51,6 +51,22 @@ pub(crate) struct Record {
     pub(crate) open: Option<OpenCycle>,
 }
 
+impl Record {
+    /// Whether nobody but this database's owners has written, as the target is under this name.
+    pub(crate) fn knows(&self, target_owner: Uuid) -> bool {
+        target_owner == self.owner || Some(target_owner) == self.next_owner
+    }
+
+    /// The record to be committed before the target, which is under the name `before`, is put under `next`.
+    ///
+    /// Only a database that knows what the target holds may be found under the new name after a crash. Any
+    /// other would take the name for a proof that its rows are true.
+    pub(crate) fn about_to_own(&self, before: Uuid, next: Uuid) -> Self {
+        let (owner, next_owner) = if self.knows(before) { (before, Some(next)) } else { (self.owner, None) };
+        Self { owner, next_owner, ..self.clone() }
+    }
+}
+
 /// What a window without a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

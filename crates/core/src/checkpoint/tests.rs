@@ -410,3 +410,17 @@ mod hostile_rows {
         }
     }
 }
+
+/// Another machine owned the target, and this one crashes right after it has claimed it: it must not be taken
+/// for the one that knows what the target holds.
+#[test]
+fn a_stale_checkpoint_is_not_known_by_the_name_that_it_claims_under() {
+    let [ours, another, next] = [2, 7, 8].map(Uuid::from_u128);
+    let stale = record().about_to_own(another, next);
+    assert!(!stale.knows(next) && !stale.knows(another));
+
+    let good = record().about_to_own(ours, next);
+    assert!(good.knows(next) && good.knows(ours));
+    let claimed = good.about_to_own(next, another);
+    assert!(claimed.knows(next) && claimed.knows(another) && !claimed.knows(ours));
+}

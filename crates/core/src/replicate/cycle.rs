@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,6 +26,7 @@ use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
 use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
+use super::thread;
 use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
@@ -200,6 +200,7 @@ pub(super) async fn begin(
     shared.open(passage, cancel).await?;
     let mut state = shared.lock().await?;
     let mut record = shared.record().await?;
+    seal::adopt_given_up(shared, &mut state, &mut record, cancel).await?;
     fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
     let (record, listed) = blocking({
         let (shared, source) = (Arc::clone(shared), Arc::clone(&source));
@@ -360,9 +361,8 @@ impl Cycle {
                 block_size: self.block_size,
                 passage: self.passage,
                 cancel: self.cancel.clone(),
-                runtime: Handle::current(),
             };
-            tokio::task::spawn_blocking(move || reader.run());
+            thread::spawn_loop(reader.run());
         }
         self.settled().await
     }

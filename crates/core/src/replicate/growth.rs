@@ -37,13 +37,15 @@ pub(super) async fn fit_to(
     }
     if wanted > state.remote.disk_bytes {
         let remote = &state.remote;
-        state.remote = TargetRecord {
+        let grown = TargetRecord {
             grown_from: remote.grown_from.or(Some(remote.disk_bytes)),
             disk_bytes: wanted,
             unsealed_writes: true,
             ..remote.clone()
         };
-        shared.publish(&state.remote, cancel).await?;
+        // Ours only once it is the target's: a length that its record does not name is nobody's.
+        shared.publish(&grown, cancel).await?;
+        state.remote = grown;
     }
     state.remote.source_bytes = size;
     record.source_bytes = size;

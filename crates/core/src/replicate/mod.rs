@@ -46,6 +46,7 @@ mod roll_back;
 mod seal;
 mod target_reader;
 mod target_record;
+mod thread;
 mod throttle;
 mod verify;
 

@@ -26,6 +26,7 @@ use super::lease_keeper::{HeldLease, LeaseHealth, LeaseKeeper, TargetLease};
 use super::rebuild;
 use super::replica::{Owner, Replica, ReplicaShared, ReplicaState, blocking};
 use super::retry::Retry;
+use super::seal;
 use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, CheckpointLock, FORMAT, Record};
 use crate::progress::EventKind;
@@ -230,10 +231,6 @@ impl Opening<'_> {
         taken: Taken,
     ) -> Result<ReplicaShared, Error> {
         let owner = Uuid::new_v4();
-        if let Some((checkpoint, record)) = &local {
-            let intent = Record { next_owner: Some(owner), ..record.clone() };
-            checkpoint.commit(&intent, &Change::default())?;
-        }
         let claim = self.claim(owner, &taken, local.as_ref().map(|(checkpoint, record)| (checkpoint, record))).await?;
         let owner = *taken.owner.get_or_init(|| Owner { name: owner, generation: claim.remote.generation });
         if taken.by_force {
@@ -281,6 +278,10 @@ impl Opening<'_> {
             })?;
             let before = TargetRecord::from_metadata(&state.metadata, &self.location)?;
             self.check(&before, &state, local)?;
+            if let Some((checkpoint, record)) = local {
+                let intent = record.about_to_own(before.owner, owner);
+                checkpoint.commit(&intent, &Change::default())?;
+            }
             let generation = before.generation + 1;
             let forced = ForcedTakeOver { generation, at: Timestamp::now() };
             let forced = taken.by_force.then_some(forced).or_else(|| before.forced.clone());
@@ -380,21 +381,12 @@ impl Opening<'_> {
             .await?;
             return Ok((checkpoint, fresh, Some("there is no checkpoint on this machine")));
         };
-        let ours = claim.previous == record.owner || Some(claim.previous) == record.next_owner;
-        if !ours {
+        if !record.knows(claim.previous) {
             return Ok((checkpoint, fresh, Some("another process owned the replica in between")));
         }
         let mut record = Record { owner: remote.owner, next_owner: None, ..record };
-        let sealing = record.open.as_ref().and_then(|open| open.sealing);
-        if record.sealed != remote.sealed {
-            if remote.sealed.as_ref().map(|seal| seal.root) != sealing || sealing.is_none() {
-                return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
-            }
-            // The seal was finished at the target; only our own last commit was missing.
-            record.sealed.clone_from(&remote.sealed);
-            record.footer_for = remote.footer_for;
-            record.strayed = false;
-            record.open = None;
+        if record.sealed != remote.sealed && !seal::adopt(&mut record, remote) {
+            return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
         }
         // Our own last owner, and yet it cannot be: somebody put an older copy of the target in its place, or
         // the checkpoint says nonsense. A crash just after an open cycle was noted looks the same, and costs

@@ -15,6 +15,7 @@ use super::lease_keeper::{LeaseHealth, LeaseKeeper};
 use super::retry::Retry;
 use super::target_reader::TargetReader;
 use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
+use super::thread;
 use crate::checkpoint::{Change, Checkpoint, CheckpointLock, Disk, Record};
 use crate::progress::EventKind;
 use crate::target::{ETag, Fence, LeaseId, PageTarget, TargetError, TargetState, View};
@@ -217,7 +218,7 @@ impl ReplicaShared {
     }
 
     /// What is at the target, which must still be under our name.
-    async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
+    pub(super) async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
         let operation = "read the state";
         let state = self.call(cancel, || self.target.state()).await?.ok_or_else(|| TargetError::NotFound {
             operation,
@@ -270,7 +271,7 @@ pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
 where
     Error: From<E>,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match thread::spawn_blocking(work).await {
         Ok(result) => result.map_err(Error::from),
         Err(e) => Err(ReplicateError::Internal { problem: format!("a blocking call ended early: {e}") }.into()),
     }

@@ -97,6 +97,38 @@ pub(super) async fn seal(
     Ok(point)
 }
 
+/// Takes note that the seal of the open cycle was finished at the target, if it was: an answer was lost, or a
+/// crash fell between the target's record and ours.
+pub(super) fn adopt(record: &mut Record, remote: &TargetRecord) -> bool {
+    let sealing = record.open.as_ref().and_then(|open| open.sealing);
+    let finished = sealing.is_some() && remote.sealed.as_ref().map(|seal| seal.root) == sealing;
+    if finished {
+        record.sealed.clone_from(&remote.sealed);
+        record.footer_for = remote.footer_for;
+        record.strayed = false;
+        record.open = None;
+    }
+    finished
+}
+
+/// Takes note of a seal of this process's own that was given up, and was finished at the target all the same.
+pub(super) async fn adopt_given_up(
+    shared: &ReplicaShared,
+    state: &mut ReplicaState,
+    record: &mut Record,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if record.open.as_ref().is_none_or(|open| open.sealing.is_none()) {
+        return Ok(());
+    }
+    let remote = shared.find(cancel).await?.record;
+    if remote.sealed != record.sealed && adopt(record, &remote) {
+        state.remote = remote;
+        shared.commit(record, Change::default()).await?;
+    }
+    Ok(())
+}
+
 /// Writes the fixed-VHD footer after the disk, if it is not there for this size yet. A resync does not believe
 /// that it is, and looks.
 async fn write_footer(
