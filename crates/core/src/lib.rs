@@ -36,9 +36,13 @@ pub(crate) mod checkpoint;
 pub mod digest;
 pub mod error;
 pub mod extent;
+mod private_folder;
 pub mod progress;
 mod replicate;
+pub mod schedule;
 pub mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod size;
 pub mod source;
 pub mod target;
@@ -46,10 +50,11 @@ mod vhd_footer;
 
 pub use checkpoint::CheckpointError;
 pub use digest::diff::RequestCost;
+pub use private_folder::Exposure;
 pub use replicate::{
-    Against, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, KeepRule,
-    Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind, RetryPolicy, Subject, Throttle,
-    VerifyReport,
+    Against, Concurrency, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error,
+    ForcedTakeOver, Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind,
+    RetryPolicy, Subject, Throttle, VerifyReport,
 };
 pub use source::DiskSource;
 pub use target::PageTarget;

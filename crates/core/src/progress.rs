@@ -119,6 +119,11 @@ pub enum EventKind {
         /// The last sealed cycle, if any.
         sealed_cycle: Option<u32>,
     },
+    /// The lease of another owner was broken, as ordered.
+    TakenOverByForce {
+        /// Number of the new owner.
+        generation: u32,
+    },
     /// The digest map had to be made anew.
     MapRebuilt {
         /// Why.
@@ -163,6 +168,19 @@ pub enum EventKind {
         failures: u32,
         /// Milliseconds until it is tried again.
         wait_ms: u64,
+    },
+    /// The replica waits for the end of a blackout of the schedule.
+    Blackout {
+        /// When that is; none when the schedule says nothing else, ever.
+        until: Option<Timestamp>,
+    },
+    /// The limit of requests in flight fell by half because the service cannot keep up, or rose again; told
+    /// at most every ten seconds.
+    RequestsInFlight {
+        /// The limit now.
+        limit: u32,
+        /// The limit that the options allow.
+        most: u32,
     },
     /// The cycle is a recovery point.
     Sealed {

@@ -27,6 +27,11 @@ fn filled(byte: u8, len: u64) -> Bytes {
     vec![byte; len as usize].into()
 }
 
+/// The etag that the target has now.
+async fn etag_of(target: &impl PageTarget) -> ETag {
+    target.state().await.unwrap().unwrap().etag
+}
+
 fn signed_by(url: &str, credential: Credential) -> AzurePageBlob {
     AzurePageBlob::new(url, credential, AzureOptions::default()).unwrap()
 }
@@ -37,7 +42,7 @@ async fn owned(container: &Container, blob: &str) -> (AzurePageBlob, Fence) {
     target.create(8 * MIB, &Metadata::new()).await.unwrap();
     let fence = Fence { lease: LeaseId::random(), sequence: 7 };
     target.acquire_lease(fence.lease, TERM).await.unwrap();
-    target.set_sequence(7, fence.lease).await.unwrap();
+    target.raise_sequence(7, fence.lease).await.unwrap();
     (target, fence)
 }
 
@@ -49,14 +54,14 @@ async fn lives_a_whole_life(target: AzurePageBlob) {
     let fence = Fence { lease: LeaseId::random(), sequence: 3 };
     target.acquire_lease(fence.lease, TERM).await.unwrap();
     target.renew_lease(fence.lease).await.unwrap();
-    target.set_sequence(3, fence.lease).await.unwrap();
+    target.raise_sequence(3, fence.lease).await.unwrap();
     target.put(pages(0, 4 * MIB), filled(1, 4 * MIB), fence).await.unwrap();
     target.clear(pages(MIB, MIB), fence).await.unwrap();
     target.flush().await.unwrap();
     target.put_object("map-1", Bytes::from_static(b"digests")).await.unwrap();
-    let snapshot = target.snapshot(&metadata(&[("cycle", "1")]), fence.lease).await.unwrap();
+    let snapshot = target.snapshot(&metadata(&[("cycle", "1")]), fence.lease, &etag_of(&target).await).await.unwrap();
     let state = target.state().await.unwrap().unwrap();
-    target.set_metadata(&metadata(&[("sealed", "1")]), fence.lease, Some(&state.etag)).await.unwrap();
+    target.set_metadata(&metadata(&[("sealed", "1")]), fence.lease, &state.etag).await.unwrap();
 
     assert_eq!((state.len, state.sequence, state.leased, state.metadata), (4 * MIB, 3, true, pairs));
     let view = View::Snapshot(snapshot.clone());
@@ -119,7 +124,7 @@ async fn a_container_signature_writes_and_resizes() {
     let fence = Fence { lease: LeaseId::random(), sequence: 0 };
     target.acquire_lease(fence.lease, TERM).await.unwrap();
 
-    target.resize(2 * MIB, fence.lease).await.unwrap();
+    target.resize(2 * MIB, fence.lease, &etag_of(&target).await).await.unwrap();
 
     target.put(pages(MIB, 512), filled(1, 512), fence).await.unwrap();
     assert_eq!(target.page_ranges(&View::Live, 0..2 * MIB).await.unwrap(), [pages(MIB, 512)]);
@@ -180,9 +185,9 @@ async fn a_snapshot_keeps_its_bytes_while_the_target_changes() {
     let Some(container) = Container::make().await else { return };
     let (target, fence) = owned(&container, "web01.vhd").await;
     target.put(pages(0, 512), filled(1, 512), fence).await.unwrap();
-    let first = target.snapshot(&metadata(&[("cycle", "1")]), fence.lease).await.unwrap();
+    let first = target.snapshot(&metadata(&[("cycle", "1")]), fence.lease, &etag_of(&target).await).await.unwrap();
     target.put(pages(0, 512), filled(2, 512), fence).await.unwrap();
-    let second = target.snapshot(&metadata(&[("cycle", "2")]), fence.lease).await.unwrap();
+    let second = target.snapshot(&metadata(&[("cycle", "2")]), fence.lease, &etag_of(&target).await).await.unwrap();
     target.clear(pages(0, 512), fence).await.unwrap();
 
     let snapshots = target.snapshots().await.unwrap();
@@ -199,9 +204,9 @@ async fn only_snapshots_of_this_blob_are_listed() {
     let Some(container) = Container::make().await else { return };
     let (target, fence) = owned(&container, "web01").await;
     let (other, other_fence) = owned(&container, "web01.vhd").await;
-    other.snapshot(&Metadata::new(), other_fence.lease).await.unwrap();
+    other.snapshot(&Metadata::new(), other_fence.lease, &etag_of(&other).await).await.unwrap();
     target.put_object("map-1", Bytes::new()).await.unwrap();
-    let own = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let own = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
 
     let listed = target.snapshots().await.unwrap();
 
@@ -239,10 +244,10 @@ async fn a_write_under_another_lease_is_fenced() {
 
     let put = target.put(pages(0, 512), filled(1, 512), stranger).await.unwrap_err();
     let clear = target.clear(pages(0, 512), stranger).await.unwrap_err();
-    let resize = target.resize(16 * MIB, stranger.lease).await.unwrap_err();
-    let named = target.set_metadata(&Metadata::new(), stranger.lease, None).await.unwrap_err();
-    let snapshot = target.snapshot(&Metadata::new(), stranger.lease).await.unwrap_err();
-    let sequence = target.set_sequence(9, stranger.lease).await.unwrap_err();
+    let resize = target.resize(16 * MIB, stranger.lease, &etag_of(&target).await).await.unwrap_err();
+    let named = target.set_metadata(&Metadata::new(), stranger.lease, &etag_of(&target).await).await.unwrap_err();
+    let snapshot = target.snapshot(&Metadata::new(), stranger.lease, &etag_of(&target).await).await.unwrap_err();
+    let sequence = target.raise_sequence(9, stranger.lease).await.unwrap_err();
 
     for error in [put, clear, resize, named, snapshot, sequence] {
         assert!(matches!(error, TargetError::Fenced { .. }), "{error}");
@@ -253,7 +258,7 @@ async fn a_write_under_another_lease_is_fenced() {
 async fn a_write_of_an_older_cycle_is_fenced() {
     let Some(container) = Container::make().await else { return };
     let (target, fence) = owned(&container, "web01.vhd").await;
-    target.set_sequence(8, fence.lease).await.unwrap();
+    target.raise_sequence(8, fence.lease).await.unwrap();
 
     let put = target.put(pages(0, 512), filled(1, 512), fence).await.unwrap_err();
     let clear = target.clear(pages(0, 512), fence).await.unwrap_err();
@@ -351,7 +356,7 @@ async fn a_resized_target_takes_writes_at_its_new_end() {
     let bystander = container.target("web01.vhd");
     bystander.state().await.unwrap();
 
-    target.resize(9 * MIB, fence.lease).await.unwrap();
+    target.resize(9 * MIB, fence.lease, &etag_of(&target).await).await.unwrap();
 
     target.put(pages(9 * MIB - 512, 512), filled(1, 512), fence).await.unwrap();
     bystander.put(pages(9 * MIB - 1024, 512), filled(1, 512), fence).await.unwrap();
@@ -363,11 +368,11 @@ async fn metadata_is_replaced_only_at_the_expected_version() {
     let Some(container) = Container::make().await else { return };
     let (target, fence) = owned(&container, "web01.vhd").await;
     let before = target.state().await.unwrap().unwrap().etag;
-    target.set_metadata(&metadata(&[("generation", "1")]), fence.lease, Some(&before)).await.unwrap();
+    target.set_metadata(&metadata(&[("generation", "1")]), fence.lease, &before).await.unwrap();
 
-    let stale = target.set_metadata(&metadata(&[("generation", "2")]), fence.lease, Some(&before)).await.unwrap_err();
+    let stale = target.set_metadata(&metadata(&[("generation", "2")]), fence.lease, &before).await.unwrap_err();
     let unknown = ETag("\"0x0\"".to_owned());
-    let invented = target.set_metadata(&Metadata::new(), fence.lease, Some(&unknown)).await.unwrap_err();
+    let invented = target.set_metadata(&Metadata::new(), fence.lease, &unknown).await.unwrap_err();
 
     assert!(matches!(stale, TargetError::Changed { .. }), "{stale}");
     assert!(matches!(invented, TargetError::Changed { .. }), "{invented}");
@@ -378,7 +383,7 @@ async fn metadata_is_replaced_only_at_the_expected_version() {
 async fn an_emulator_that_ignores_differences_is_not_believed() {
     let Some(container) = Container::make().await else { return };
     let (target, fence) = owned(&container, "web01.vhd").await;
-    let since = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let since = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
     target.put(pages(0, 512), filled(1, 512), fence).await.unwrap();
 
     assert_eq!(target.changed_ranges(&since, 0..8 * MIB).await.unwrap(), None);

@@ -122,6 +122,15 @@ fn an_error_names_its_code_and_what_to_do() {
 }
 
 #[test]
+fn a_schedule_that_cannot_be_meant_is_refused_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schedule.json"), r#"{"zone":"Mars/Olympus","windows":[]}"#).unwrap();
+    let output = command(folder.path()).arg("--schedule").arg(folder.path().join("schedule.json")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("Mars/Olympus"), "{}", text(&output));
+}
+
+#[test]
 fn ctrl_c_stops_it_within_a_second_and_says_how_to_resume() {
     let folder = tempfile::tempdir().unwrap();
     SampleDisk { len: 64 << 20, data_bytes: 64 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
@@ -145,4 +154,31 @@ fn ctrl_c_stops_it_within_a_second_and_says_how_to_resume() {
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     assert!(text(&output).contains("run the same command again"), "{}", text(&output));
     assert!(command(folder.path()).arg("--verify").output().unwrap().status.success(), "it goes on");
+}
+
+#[test]
+fn what_it_writes_is_its_owners_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    SampleDisk { len: 4 << 20, data_bytes: 1 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
+    let wide_open = ["-c", "umask 000; exec \"$0\" --source disk.raw --target disk.vhd --state a/state"];
+    let output = Command::new("sh").args(wide_open).arg(program()).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&folder.path().join("a")), mode(&folder.path().join("disk.vhd"))), (0o700, 0o600));
+    let mut folders = vec![folder.path().join("a/state"), folder.path().join("disk.vhd.libmigrate")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                assert_eq!(mode(&entry) & 0o177, 0, "{}: {:o}", entry.display(), mode(&entry));
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 6, "{files} files");
 }

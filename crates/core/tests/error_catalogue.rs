@@ -31,3 +31,17 @@ fn codes_are_unique() {
     let codes: Vec<&str> = Error::catalogue().map(|(code, _, _)| code).collect();
     assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
 }
+
+/// The areas that codes begin with, so that file names in backticks are not taken for codes.
+const AREAS: [&str; 7] = ["checkpoint.", "cycle.", "engine.", "recovery_point.", "replica.", "source.", "target."];
+
+#[test]
+fn the_page_of_what_can_go_wrong_names_only_codes_that_exist() {
+    let page = include_str!("../../../docs/what-can-go-wrong.md");
+    let known: Vec<&str> = Error::catalogue().map(|(code, ..)| code).collect();
+    let named: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|word| AREAS.iter().any(|area| word.starts_with(area))).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let unknown: Vec<&&str> = named.iter().filter(|code| !known.contains(code)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}

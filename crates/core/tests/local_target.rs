@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libmigrate::size::{MIB, PageRange};
 use libmigrate::target::local::LocalTarget;
-use libmigrate::target::{Fence, LeaseId, Metadata, PageTarget, TargetError, View};
+use libmigrate::target::{ETag, Fence, LeaseId, Metadata, PageTarget, TargetError, View};
 use tempfile::TempDir;
 
 const TERM: Duration = Duration::from_secs(60);
@@ -76,6 +76,11 @@ fn assert_unusable<T: std::fmt::Debug>(result: Result<T, TargetError>, path: &Pa
     assert!(text.contains(path.to_str().unwrap()) && text.contains(words), "{text}");
 }
 
+/// The etag that the target has now.
+async fn etag_of(target: &impl PageTarget) -> ETag {
+    target.state().await.unwrap().unwrap().etag
+}
+
 #[tokio::test]
 async fn the_file_holds_the_bytes_from_offset_0_and_takes_no_space_for_holes() {
     use std::os::unix::fs::MetadataExt;
@@ -93,13 +98,54 @@ async fn only_the_owner_may_read_what_servers_keep_on_their_disks() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::with_replica().await;
     let (target, fence) = home.owned().await;
-    let id = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let id = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
 
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o077;
     assert_eq!(
         mode(home.replica()) | mode(home.beside(&format!("snapshots/{id}.vhd"))) | mode(home.private_folder()),
         0
     );
+}
+
+#[tokio::test]
+async fn every_file_beside_the_replica_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::with_replica().await;
+    let (target, fence) = home.owned().await;
+    target.put_object("part-1", Bytes::from_static(b"digests")).await.unwrap();
+    target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
+
+    let mut folders = vec![home.private_folder()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+            seen += 1;
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    // state.json, lock, objects, snapshots, one object, and a snapshot's bytes and record.
+    assert_eq!(seen, 7);
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_change_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let open_to_all = || fs::Permissions::from_mode(0o777);
+    let home = Home::with_replica().await;
+    fs::set_permissions(home.private_folder(), open_to_all()).unwrap();
+    let refused = home.handle().acquire_lease(LeaseId::random(), TERM).await;
+    assert_unusable(refused, &home.private_folder(), "chmod go-w");
+
+    // Somebody was there before us.
+    let home = Home::new();
+    fs::create_dir(home.private_folder()).unwrap();
+    fs::set_permissions(home.private_folder(), open_to_all()).unwrap();
+    assert_unusable(home.handle().create(LEN, &Metadata::new()).await, &home.private_folder(), "chmod go-w");
+    assert!(!home.replica().exists());
 }
 
 #[tokio::test]
@@ -196,7 +242,7 @@ async fn an_unfinished_state_file_is_passed_over_and_removed() {
 async fn leftovers_of_interrupted_snapshots_are_never_listed_and_are_removed() {
     let home = Home::with_replica().await;
     let (target, fence) = home.owned().await;
-    let whole = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let whole = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
     drop(target);
     // Cut off while copying, before the record, and while writing the record.
     fs::write(home.beside("snapshots/000000000007.vhd.tmp"), b"half").unwrap();
@@ -206,7 +252,7 @@ async fn leftovers_of_interrupted_snapshots_are_never_listed_and_are_removed() {
 
     let listed = home.handle().snapshots().await.unwrap();
     let (target, fence) = home.owned().await;
-    let next = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+    let next = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
 
     assert_eq!(listed.iter().map(|snapshot| &snapshot.id).collect::<Vec<_>>(), [&whole]);
     let left = [whole, next].map(|id| [format!("{id}.json"), format!("{id}.vhd")]).concat();
@@ -248,6 +294,18 @@ async fn a_damaged_state_is_refused_and_left_as_it_is() {
     // Refusing held nothing back: once restored, the replica is as before.
     fs::write(home.beside("state.json"), &whole).unwrap();
     home.owned().await;
+}
+
+#[tokio::test]
+async fn a_state_whose_counters_cannot_go_on_is_refused() {
+    for counter in ["changes", "next_snapshot"] {
+        let home = Home::with_replica().await;
+        let path = home.beside("state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        state[counter] = u64::MAX.into();
+        fs::write(&path, state.to_string()).unwrap();
+        assert_unusable(home.handle().acquire_lease(LeaseId::random(), TERM).await, &path, "counters");
+    }
 }
 
 #[tokio::test]

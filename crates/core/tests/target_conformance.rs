@@ -44,6 +44,7 @@ macro_rules! conforms {
                     a_second_create_is_refused_and_changes_nothing,
                     what_is_not_there_cannot_be_read_or_leased,
                     growing_keeps_the_bytes_and_adds_zeros,
+                    a_length_is_not_changed_under_an_old_etag,
                     bytes_cut_off_do_not_come_back,
                 }
                 metadata {
@@ -74,6 +75,7 @@ macro_rules! conforms {
                     a_clear_under_another_lease_is_fenced,
                     a_put_with_an_old_sequence_number_is_fenced,
                     a_clear_with_an_old_sequence_number_is_fenced,
+                    the_sequence_number_never_goes_down,
                     changes_under_another_lease_are_fenced,
                     a_second_writer_is_refused,
                     one_handle_does_not_hold_two_leases,
@@ -83,11 +85,14 @@ macro_rules! conforms {
                     the_owner_of_the_past_writes_nothing,
                     releasing_a_lease_that_is_not_ours_changes_nothing,
                     a_lease_that_is_not_ours_is_not_renewed,
+                    a_broken_lease_goes_to_the_next_and_its_holder_writes_nothing,
+                    breaking_a_lease_that_nobody_holds_is_no_error,
                     a_lock_goes_with_its_handle,
                 }
                 snapshots {
                     a_snapshot_keeps_its_bytes_and_pages,
                     a_snapshot_keeps_its_length,
+                    a_snapshot_leaves_the_etag_and_is_refused_under_an_old_one,
                     a_snapshot_has_metadata_of_its_own,
                     snapshots_are_listed_oldest_first,
                     a_deleted_snapshot_is_gone_and_the_others_stay,

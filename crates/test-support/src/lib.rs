@@ -6,6 +6,7 @@
 
 pub mod azurite;
 pub mod chain_reader;
+pub mod fault_proxy;
 pub mod nbd_server;
 pub mod page_blob_server;
 pub mod peak_memory;

@@ -6,10 +6,11 @@
 mod bench_peers;
 mod ci;
 mod command;
-mod crash_storm;
 mod fuzz;
 mod guide;
 mod licences;
+mod sim;
+mod storms;
 mod test;
 mod tools;
 
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::storms::Storm;
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
@@ -38,16 +41,22 @@ enum Chore {
     /// Install the tools, then run every test
     Test,
     /// Kill replicating processes at random moments and compare what the next ones make of it
-    CrashStorm {
-        /// How many kills
+    CrashStorm(storms::Campaign),
+    /// Let requests fail in every way that is known, and compare what whole cycles make of it
+    FaultStorm(storms::Campaign),
+    /// Pause owners, let others take over, and see that nothing of the old ones lands
+    FenceStorm(storms::Campaign),
+    /// Play simulated worlds with faults, crashes and take-overs, and check that every promise holds
+    Sim {
+        /// How many; each is one seed
         #[arg(long)]
-        runs: u32,
-        /// What moments, disks and changes are drawn from
+        seeds: u64,
+        /// The first seed
         #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Where the replica is: local or azurite
-        #[arg(long, default_value = "local")]
-        target: String,
+        first: u64,
+        /// Print every step
+        #[arg(long)]
+        trace: bool,
     },
     /// Fuzz everything that parses bytes nobody here wrote
     Fuzz {
@@ -85,7 +94,10 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
-        Chore::CrashStorm { runs, seed, target } => crash_storm::start(&root, runs, seed, &target),
+        Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
+        Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),
+        Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),
+        Chore::Sim { seeds, first, trace } => sim::start(&root, seeds, first, trace),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }

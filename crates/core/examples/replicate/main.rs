@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
 use libmigrate::{
     Against, CancellationToken, Coverage, CycleRequest, DiskDescription, DiskSource, Engine, Error, PageTarget,
     Replica, Subject,
@@ -22,7 +21,7 @@ use options::{Options, VerifyChoice};
 use report::Report;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::read();
     let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
     let cancel = CancellationToken::new();
     runtime.spawn(cancel_on_ctrl_c(cancel.clone()));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
+use libmigrate::schedule::Schedule;
+use libmigrate::secret::Secret;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
 use libmigrate::{EngineOptions, Error, PageTarget, RequestCost, RequestedKind};
@@ -19,8 +21,9 @@ use crate::source::SourceOptions;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) source: SourceOptions,
-    /// Where the replica goes: a path, or the https URL of a page blob. The credential is a SAS in the URL, or
-    /// the connection string in `AZURE_STORAGE_CONNECTION_STRING`.
+    /// Where the replica goes: a path, or the https URL of a page blob. The credential comes from the
+    /// environment: a SAS in `AZURE_STORAGE_SAS_TOKEN`, or `AZURE_STORAGE_CONNECTION_STRING`. A SAS in the URL
+    /// works too, but every user of this machine can see it.
     #[arg(long, value_name = "PATH-or-URL", requires = "source")]
     pub(crate) target: Option<String>,
     /// Folder for checkpoints [default: $`XDG_STATE_HOME/libmigrate` or ~/.local/state/libmigrate].
@@ -32,6 +35,9 @@ pub(crate) struct Options {
     /// Most bytes per second to send, such as 800K, 50M or 1G.
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) throttle: Option<u64>,
+    /// A JSON file of times at which another limit holds, or nothing but a final pass is sent.
+    #[arg(long, value_name = "FILE", value_parser = read_schedule)]
+    pub(crate) schedule: Option<Schedule>,
     /// Compare the target with the source afterwards.
     #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "full")]
     pub(crate) verify: Option<VerifyChoice>,
@@ -53,7 +59,7 @@ pub(crate) struct Options {
     /// Longest read and put.
     #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "1M")]
     pub(crate) run: u64,
-    /// Requests under way at once.
+    /// The most requests under way at once.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) requests: usize,
     /// Send small gaps of unchanged data along where that saves requests: what pays on a standard page blob.
@@ -91,7 +97,26 @@ pub(crate) enum VerifyChoice {
     Sample,
 }
 
+/// Where the connection string is.
+const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
+
 impl Options {
+    /// The command line; one that makes no sense ends the program, without repeating a secret.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let text = error.render().to_string();
+            let arguments = std::env::args_os().filter_map(|argument| argument.into_string().ok());
+            let secrets = arguments.filter(|argument| argument.contains("sig="));
+            let text = secrets.fold(text, |text, secret| text.replace(&secret, "(an argument with a SAS)"));
+            if error.use_stderr() {
+                eprint!("{text}");
+            } else {
+                print!("{text}");
+            }
+            std::process::exit(error.exit_code())
+        })
+    }
+
     /// Where checkpoints go.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         if self.no_state {
@@ -110,6 +135,7 @@ impl Options {
             requests_in_flight: self.requests,
             run_bytes: self.run,
             bytes_per_second: self.throttle,
+            schedule: self.schedule.clone(),
             block_size: self.block.and_then(libmigrate::size::BlockSize::new),
             request_cost: if self.bridge { RequestCost::STANDARD_PAGE_BLOB } else { RequestCost::Negligible },
             ..EngineOptions::default()
@@ -121,14 +147,25 @@ impl Options {
         if !named.starts_with("http://") && !named.starts_with("https://") {
             return Ok(Arc::new(LocalTarget::new(Path::new(named)).map_err(Error::from)?));
         }
-        let credential = match std::env::var("AZURE_STORAGE_CONNECTION_STRING") {
-            _ if named.contains("sig=") => Credential::SasUrl,
-            Ok(text) => Credential::from_connection_string(&text).map_err(Error::from)?,
-            Err(_) => bail!("the URL has no SAS, and AZURE_STORAGE_CONNECTION_STRING is not set"),
+        let credential = match (std::env::var("AZURE_STORAGE_SAS_TOKEN"), std::env::var(CONNECTION_STRING)) {
+            _ if named.contains("sig=") => {
+                eprintln!(
+                    "warning: every user of this machine can see the SAS in the URL; put it into AZURE_STORAGE_SAS_TOKEN"
+                );
+                Credential::SasUrl
+            }
+            (Ok(signature), _) => Credential::Sas(Secret::new(signature)),
+            (_, Ok(text)) => Credential::from_connection_string(&text).map_err(Error::from)?,
+            _ => bail!("the URL has no SAS, and neither AZURE_STORAGE_SAS_TOKEN nor {CONNECTION_STRING} is set"),
         };
         let options = AzureOptions { max_in_flight: self.requests, ..AzureOptions::default() };
         Ok(Arc::new(AzurePageBlob::new(named, credential, options).map_err(Error::from)?))
     }
+}
+
+fn read_schedule(path: &str) -> anyhow::Result<Schedule> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(Schedule::from_json(&text).map_err(Error::from)?)
 }
 
 fn parse_size(text: &str) -> anyhow::Result<u64> {

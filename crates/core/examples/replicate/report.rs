@@ -126,6 +126,13 @@ fn show(event: &Arc<Event>, bar: &ProgressBar, json: bool) {
         EventKind::Retrying { error, failures, wait_ms } => {
             say(bar, &format!("{error}; failure {failures}, again in {wait_ms} ms"));
         }
+        EventKind::Blackout { until } => {
+            let until = until.map_or_else(|| "the schedule is changed".to_owned(), |time| time.to_string());
+            say(bar, &format!("blackout: nothing is sent until {until}"));
+        }
+        EventKind::RequestsInFlight { limit, most } => {
+            say(bar, &format!("the service cannot keep up, or can again: {limit} of {most} requests at once"));
+        }
         _ => {}
     }
 }

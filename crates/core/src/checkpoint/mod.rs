@@ -13,14 +13,16 @@
 //! A block in doubt is [`BlockState::Unknown`], whatever its row says: its pages may hold the old bytes or
 //! the new ones. Memory: redb's cache is capped at [`CACHE_BYTES`]; a window's row is at most 0.5 MiB.
 
+mod file;
 mod record;
 
 use std::fmt;
-use std::fs;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
+use file::folder_and_name;
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableHandle};
 
 pub(crate) use record::{Blank, FORMAT, OpenCycle, Record, Seal};
 
@@ -29,6 +31,7 @@ use crate::digest::map::{self, MapError};
 use crate::digest::sealed::Hash;
 use crate::error::diagnose;
 use crate::extent::{Extent, ExtentSet};
+use crate::private_folder::{Exposure, PrivateFolder, Refused};
 use crate::size::{BlockSize, MIB};
 
 /// Length of a window, the stretch of disk whose states are one row.
@@ -39,6 +42,9 @@ pub(crate) const WINDOW_BYTES: u64 = 128 * MIB;
 
 /// Cap of redb's page cache.
 const CACHE_BYTES: usize = 8 << 20;
+
+/// More than any value of ours needs (a record of 65536 windows of which every other is done: 1.4 MiB).
+const MAX_VALUE_BYTES: usize = 4 << 20;
 
 const RECORD: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("record");
 const MAP: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("map");
@@ -66,6 +72,39 @@ pub(crate) struct WindowRow {
     pub(crate) doubt: ExtentSet,
 }
 
+/// The right to be the only one on this machine with the checkpoint of that path, whether there is one yet or
+/// not: the fence of targets that have none. It ends with this value, or with the process.
+#[derive(Debug)]
+pub(crate) struct CheckpointLock {
+    _file: File,
+}
+
+impl CheckpointLock {
+    /// Takes it, or fails at once with [`CheckpointError::InUse`].
+    pub(crate) fn take(path: &Path) -> Result<Self, CheckpointError> {
+        let (folder, _) = folder_and_name(path);
+        let folder = PrivateFolder::open_or_create(folder)?;
+        // Never removed: two processes could then hold locks on two files of one name.
+        let name = path.with_extension("lock");
+        let name = name.file_name().unwrap_or_default();
+        let file = match folder.open_file(name)? {
+            Some(file) => file,
+            None => match folder.create_file(name) {
+                // Somebody else was faster.
+                Err(Refused::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    folder.open_file(name)?.ok_or_else(|| io_error(path, source))?
+                }
+                created => created?,
+            },
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(io_error(path, source)),
+        }
+    }
+}
+
 /// What one commit changes besides the record.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
@@ -82,47 +121,40 @@ pub(crate) struct Change {
 impl Checkpoint {
     /// Opens the database at `path`; `None` when there is no file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, CheckpointError> {
-        match fs::metadata(path) {
-            Ok(meta) if meta.len() == 0 => {
-                return Err(CheckpointError::Damaged { path: path.into(), problem: "the file is empty".into() });
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CheckpointError::Io { path: path.into(), source }),
-        }
-        let db = builder().open(path).map_err(|e| open_error(path, e))?;
+        let Some(db) = file::open(path)? else { return Ok(None) };
         let checkpoint = Self { db, path: path.into() };
-        checkpoint.record()?;
+        let record = checkpoint.record()?;
+        checkpoint.check_ends(&record)?;
         Ok(Some(checkpoint))
     }
 
     /// Creates the database at `path`, which must not exist, holding `record`. It appears under its name
     /// only when it is whole.
     pub(crate) fn create(path: &Path, record: &Record) -> Result<Self, CheckpointError> {
-        let io_error = |source| CheckpointError::Io { path: path.into(), source };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(io_error)?;
-        let unfinished = path.with_extension("unfinished");
-        match fs::remove_file(&unfinished) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(e)),
-            _ => {}
-        }
-        let db = builder().create(&unfinished).map_err(|e| open_error(path, e))?;
-        let checkpoint = Self { db, path: path.into() };
-        checkpoint.commit(record, &Change::default())?;
-        fs::rename(&unfinished, path).map_err(io_error)?;
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
-        Ok(checkpoint)
+        file::create(path, |db| {
+            let checkpoint = Self { db, path: path.into() };
+            checkpoint.commit(record, &Change::default())?;
+            Ok(checkpoint)
+        })
     }
 
     /// A database that lives as long as this value, for engines without a state folder.
     pub(crate) fn in_memory(record: &Record) -> Result<Self, CheckpointError> {
         let path = PathBuf::from("(in memory)");
-        let db =
-            builder().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(|e| open_error(&path, e))?;
+        let db = file::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|e| open_error(&path, e))?;
         let checkpoint = Self { db, path };
         checkpoint.commit(record, &Change::default())?;
         Ok(checkpoint)
+    }
+
+    /// The database in a file that a simulation lends.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn over(file: Box<dyn redb::StorageBackend>, path: &Path) -> Result<Self, CheckpointError> {
+        let db =
+            file::builder().create_with_backend(crate::simulation::LentFile(file)).map_err(|e| open_error(path, e))?;
+        Ok(Self { db, path: path.into() })
     }
 
     /// Where the database is.
@@ -136,6 +168,9 @@ impl Checkpoint {
         Record::from_json(&bytes).map_err(|e| match e {
             record::RecordError::Newer { format } => {
                 CheckpointError::Newer { path: self.path.clone(), format, newest: FORMAT }
+            }
+            record::RecordError::Older { format } => {
+                CheckpointError::Older { path: self.path.clone(), format, oldest: record::OLDEST }
             }
             record::RecordError::Json(problem) => self.damaged(format!("its record cannot be read: {problem}")),
         })
@@ -168,8 +203,40 @@ impl Checkpoint {
     }
 
     /// Makes `record` and `change` durable, both or neither.
+    ///
+    /// redb keeps the last two commits. After a crash it goes back to the one before the last when the last
+    /// one's pages are damaged, as it cannot tell damage from a commit that never ended. Nothing but doubt is
+    /// missed then: a block that may have been written would count as known. So doubt is in both.
     pub(crate) fn commit(&self, record: &Record, change: &Change) -> Result<(), CheckpointError> {
-        self.try_commit(record, change).map_err(|e| self.storage_error(e))
+        let committed = self.try_commit(record, change).and_then(|()| {
+            let doubts = change.doubt.iter().any(|(_, blocks)| !blocks.is_empty());
+            if doubts { self.try_commit(record, &Change::default()) } else { Ok(()) }
+        });
+        committed.map_err(|e| self.storage_error(e))
+    }
+
+    /// Refuses rows past the end of the disk: they would be believed once it grows.
+    fn check_ends(&self, record: &Record) -> Result<(), CheckpointError> {
+        let disk = record.disk();
+        let parts = crate::digest::sealed::part_count(disk.bytes, disk.block_size);
+        for (table, end) in [(MAP, disk.windows()), (DOUBT, disk.windows()), (PART, parts)] {
+            if let Some(last) = self.last_key(table)?.filter(|last| *last >= end) {
+                return Err(self.damaged(format!("its table {:?} has a row {last} past the disk's end", table.name())));
+            }
+        }
+        Ok(())
+    }
+
+    fn last_key(&self, table: TableDefinition<'_, u64, &'static [u8]>) -> Result<Option<u64>, CheckpointError> {
+        let read = || -> Result<_, redb::Error> {
+            let txn = self.db.begin_read()?;
+            let table = match txn.open_table(table) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                table => table?,
+            };
+            Ok(table.last()?.map(|(key, _)| key.value()))
+        };
+        read().map_err(|e| self.storage_error(e))
     }
 
     fn try_commit(&self, record: &Record, change: &Change) -> Result<(), redb::Error> {
@@ -215,7 +282,9 @@ impl Checkpoint {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
                 table => table?,
             };
-            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+            // One that is too long is cut, and then makes no sense to whoever decodes it.
+            let whole = |bytes: &[u8]| bytes[..bytes.len().min(MAX_VALUE_BYTES)].to_vec();
+            Ok(table.get(key)?.map(|value| whole(value.value())))
         };
         read().map_err(|e| self.storage_error(e))
     }
@@ -227,6 +296,11 @@ impl Checkpoint {
     fn storage_error(&self, e: redb::Error) -> CheckpointError {
         match e {
             redb::Error::Io(source) => io_error(&self.path, source),
+            // Whatever the failure was, it has been told.
+            redb::Error::PreviousIo => {
+                let source = io::Error::other("an earlier write to it failed; open the replica again");
+                CheckpointError::Io { path: self.path.clone(), source }
+            }
             other => self.damaged(other.to_string()),
         }
     }
@@ -269,22 +343,22 @@ impl Disk {
     }
 }
 
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    // Damage is found at the door, as an error; redb promises that no later read of a checked file panics.
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    builder
-}
-
 fn open_error(path: &Path, e: DatabaseError) -> CheckpointError {
     let path = path.to_path_buf();
     match e {
         DatabaseError::DatabaseAlreadyOpen => CheckpointError::InUse { path },
-        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
-            io_error(&path, source)
+        // A file that is cut short, or says that it is longer than it can be, is damaged: the disk is not.
+        DatabaseError::Storage(StorageError::Io(source)) if !speaks_of_content(&source) => io_error(&path, source),
+        DatabaseError::UpgradeRequired(format) => {
+            CheckpointError::Older { path, format: format.into(), oldest: record::OLDEST }
         }
         other => CheckpointError::Damaged { path, problem: other.to_string() },
     }
+}
+
+fn speaks_of_content(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | FileTooLarge)
 }
 
 fn io_error(path: &Path, source: io::Error) -> CheckpointError {
@@ -292,6 +366,15 @@ fn io_error(path: &Path, source: io::Error) -> CheckpointError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CheckpointError::Full { path, source },
         _ => CheckpointError::Io { path, source },
+    }
+}
+
+impl From<Refused> for CheckpointError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Exposed { path, exposure } => Self::Exposed { path, exposure },
+            Refused::Io { path, source } => io_error(&path, source),
+        }
     }
 }
 
@@ -305,12 +388,14 @@ fn encode_runs(blocks: &ExtentSet) -> Vec<u8> {
 
 fn decode_runs(bytes: &[u8], blocks: u64) -> Option<ExtentSet> {
     let (pairs, rest) = bytes.as_chunks::<8>();
-    let runs = pairs.iter().map(|pair| {
+    let runs = pairs.iter().take(blocks as usize + 1).map(|pair| {
         let (first, count) = pair.split_at(4);
         let number = |half: &[u8]| half.try_into().map(u32::from_le_bytes).map(u64::from).ok();
         Extent::new(number(first)?, number(count)?).filter(|run| run.end() <= blocks)
     });
-    rest.is_empty().then(|| runs.collect::<Option<ExtentSet>>()).flatten()
+    let mut runs = runs.collect::<Option<Vec<Extent>>>()?;
+    runs.sort_unstable();
+    (rest.is_empty() && pairs.len() as u64 <= blocks).then(|| runs.into_iter().collect())
 }
 
 /// What can go wrong with the local database.
@@ -333,6 +418,16 @@ pub enum CheckpointError {
         /// The newest format read here.
         newest: u32,
     },
+    /// Written by an older version, in a form that is no longer read.
+    #[error("the checkpoint {} has format {format}; this version reads from {oldest}", path.display())]
+    Older {
+        /// Which.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The oldest format read here.
+        oldest: u32,
+    },
     /// Not a checkpoint, or damaged.
     #[error("the checkpoint {} is damaged: {problem}", path.display())]
     Damaged {
@@ -350,6 +445,14 @@ pub enum CheckpointError {
         found: String,
         /// What the target holds.
         expected: String,
+    },
+    /// Others can change it or its folder, or could have put it there.
+    #[error("the checkpoint is not safe: {} {}", path.display(), exposure.of(path))]
+    Exposed {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        exposure: Exposure,
     },
     /// No room on the disk that it is on.
     #[error("no room left for the checkpoint {}", path.display())]
@@ -372,8 +475,10 @@ pub enum CheckpointError {
 diagnose!(CheckpointError {
     InUse: "checkpoint.in_use", Fatal, "wait for the other process, or stop it";
     Newer: "checkpoint.newer", Caller, "use the version that wrote it, or a newer one; or name another state folder, and the map is rebuilt from the target";
+    Older: "checkpoint.older", Caller, "move the file away: the next run rebuilds it from the target, which costs time but no data; or use the version that wrote it";
     Damaged: "checkpoint.damaged", Fatal, "move the file away: the next run rebuilds it from the target, which costs time but no data";
     OtherReplication: "checkpoint.other_replication", Caller, "check the target; if it was replaced on purpose, move the file away";
+    Exposed: "checkpoint.exposed", Caller, "run the command that the message names if nobody else had a hand in it; else move the file away, or name another state folder";
     Full: "checkpoint.full", Fatal, "make room, or name a state folder elsewhere; nothing is lost";
     Io: "checkpoint.io", Fatal, "check that the state folder exists and that this process may write it";
 });

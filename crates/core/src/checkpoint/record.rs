@@ -8,10 +8,13 @@ use crate::digest::block::BlockState;
 use crate::digest::sealed::Hash;
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind};
-use crate::size::BlockSize;
+use crate::size::{BlockSize, replica_len};
 
 /// The form that this version writes and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
+
+/// The oldest form that this version reads.
+pub(super) const OLDEST: u32 = 1;
 
 /// Settings that may not change, who owns the target, what is sealed, and the open cycle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,22 @@ pub(crate) struct Record {
     pub(crate) strayed: bool,
     /// The cycle that was begun and is not sealed.
     pub(crate) open: Option<OpenCycle>,
+}
+
+impl Record {
+    /// Whether nobody but this database's owners has written, as the target is under this name.
+    pub(crate) fn knows(&self, target_owner: Uuid) -> bool {
+        target_owner == self.owner || Some(target_owner) == self.next_owner
+    }
+
+    /// The record to be committed before the target, which is under the name `before`, is put under `next`.
+    ///
+    /// Only a database that knows what the target holds may be found under the new name after a crash. Any
+    /// other would take the name for a proof that its rows are true.
+    pub(crate) fn about_to_own(&self, before: Uuid, next: Uuid) -> Self {
+        let (owner, next_owner) = if self.knows(before) { (before, Some(next)) } else { (self.owner, None) };
+        Self { owner, next_owner, ..self.clone() }
+    }
 }
 
 /// What a window without a row is.
@@ -110,10 +129,17 @@ impl DoneWindows {
     pub(crate) fn missing(&self, windows: u64) -> ExtentSet {
         self.0.gaps(0..windows).collect()
     }
+
+    /// One past the last window in the set.
+    fn end(&self) -> u64 {
+        self.0.iter().next_back().map_or(0, Extent::end)
+    }
 }
 
 impl From<Vec<Extent>> for DoneWindows {
-    fn from(runs: Vec<Extent>) -> Self {
+    fn from(mut runs: Vec<Extent>) -> Self {
+        // In order, as we write them, each is added in constant time; another order must not cost more.
+        runs.sort_unstable();
         Self(runs.into_iter().collect())
     }
 }
@@ -128,6 +154,7 @@ impl From<DoneWindows> for Vec<Extent> {
 #[derive(Debug)]
 pub(super) enum RecordError {
     Newer { format: u32 },
+    Older { format: u32 },
     Json(String),
 }
 
@@ -147,11 +174,41 @@ impl Record {
         if format > FORMAT {
             return Err(RecordError::Newer { format });
         }
+        if format < OLDEST {
+            return Err(RecordError::Older { format });
+        }
         let record: Self = serde_json::from_slice(bytes).map_err(json)?;
         if BlockSize::new(record.block_bytes).is_none() {
             return Err(RecordError::Json(format!("{} bytes is no block size", record.block_bytes)));
         }
+        record.check().map_err(RecordError::Json)?;
         Ok(record)
+    }
+
+    /// Whether the numbers can be those of a disk: past this point arithmetic on them cannot overflow.
+    fn check(&self) -> Result<(), String> {
+        let disk = self.disk();
+        if replica_len(disk.bytes) != Some(disk.bytes)
+            || replica_len(self.source_bytes).is_none_or(|padded| padded > disk.bytes)
+        {
+            return Err(format!("a disk of {} bytes in a replica of {} makes no sense", self.source_bytes, disk.bytes));
+        }
+        let sealed = self.sealed.as_ref().map_or(0, |seal| seal.cycle);
+        if sealed == u32::MAX {
+            return Err(format!("there is no cycle after {sealed}"));
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        if open.number <= sealed || open.number == u32::MAX {
+            return Err(format!("cycle {} cannot be open after cycle {sealed}", open.number));
+        }
+        let Counts { read, hole, unlisted, sent, cleared, skipped, hole_cleared, puts, clears } = open.counts;
+        let bytes = [read, hole, unlisted, sent, cleared, skipped, hole_cleared];
+        let few = |number: &u64| *number <= disk.bytes;
+        // A request moves at least a page, so there are fewer of them than bytes.
+        if open.done.end() > disk.windows() || !bytes.iter().chain(&[puts, clears]).all(few) {
+            return Err(format!("cycle {} is said to have done more than the disk has", open.number));
+        }
+        Ok(())
     }
 
     /// The numbers that the layout of rows follows from.

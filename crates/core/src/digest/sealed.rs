@@ -143,6 +143,8 @@ pub fn manifest_name(root: Hash) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const BLOCK: BlockSize = BlockSize::MIN;
@@ -159,6 +161,29 @@ mod tests {
             Manifest::from_bytes(&bytes, root, disk - crate::size::MIB, BLOCK),
             Err(ManifestError::Content(_))
         ));
+    }
+
+    proptest! {
+        /// Whoever can write the object can also name it by its hash.
+        #[test]
+        fn a_hostile_manifest_under_its_own_root_is_refused_or_of_this_disk(
+            field in 0..6usize,
+            number in prop_oneof![any::<u64>(), Just(0), Just(1), Just(u64::MAX)],
+            parts in 0..5usize,
+        ) {
+            let disk = 3 * PART_BLOCKS * BLOCK.bytes();
+            let mut json = serde_json::to_value(Manifest::new(disk, BLOCK, vec![Hash::of(b"a"); parts])).unwrap();
+            let names = ["format", "digest", "disk_bytes", "block_bytes", "part_blocks", "parts"];
+            json[names[field]] = number.into();
+            let bytes = json.to_string().into_bytes();
+            let read = Manifest::from_bytes(&bytes, Hash::of(&bytes), disk, BLOCK);
+            prop_assert!(read.is_err() || read.unwrap().parts().len() == 3);
+        }
+
+        #[test]
+        fn any_bytes_as_a_manifest_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Manifest::from_bytes(&bytes, Hash::of(&bytes), 1 << 30, BLOCK).is_err());
+        }
     }
 
     #[test]

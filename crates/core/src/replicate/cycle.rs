@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -18,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::buffer_pool::Reserved;
 use super::error::{Error, ReplicateError};
 use super::growth::fit_to;
+use super::lane::Passage;
 use super::listed::{self, Verdict};
 use super::pipeline::{Found, Pipeline, Work};
 use super::plan::{Planner, Run};
@@ -26,6 +26,7 @@ use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
 use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
+use super::thread;
 use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
@@ -38,10 +39,19 @@ pub enum RequestedKind {
     /// What changed; everything, the first time.
     #[default]
     Delta,
-    /// The same, on demand before cutover.
+    /// The same, on demand before cutover. Passes through a blackout of the schedule, as nothing else does.
     Final,
     /// Read the target back, trust nothing, compare everything.
     Resync,
+}
+
+impl RequestedKind {
+    fn passage(self) -> Passage {
+        match self {
+            Self::Final => Passage::Always,
+            Self::Delta | Self::Resync => Passage::Scheduled,
+        }
+    }
 }
 
 /// Whether the source may change while it is read.
@@ -115,6 +125,7 @@ pub struct Cycle {
     shared: Arc<ReplicaShared>,
     source: Arc<dyn DiskSource>,
     consistency: Consistency,
+    passage: Passage,
     runs: async_channel::Receiver<Run>,
     found: mpsc::UnboundedSender<Found>,
     /// Runs that were handed out to be pushed, by offset.
@@ -159,7 +170,8 @@ impl Replica {
     /// Begins a cycle, or goes on with the interrupted one at the same moment of the source.
     ///
     /// `source` gives size, identity, moment and extents; its bytes are read only by
-    /// [`Cycle::copy_from`]. For push, pass a [`PushedDisk`].
+    /// [`Cycle::copy_from`]. For push, pass a [`PushedDisk`]. In a blackout of the schedule this waits for its
+    /// end, unless the cycle is a final one.
     pub async fn begin(
         &self,
         source: Arc<dyn DiskSource>,
@@ -183,8 +195,12 @@ pub(super) async fn begin(
     if source.point().is_none() && consistency == Consistency::PointInTime {
         return Err(ReplicateError::MovingSource.into());
     }
+    let passage = request.kind.passage();
+    // Before the lock, so that a final cycle can pass the one that waits here.
+    shared.open(passage, cancel).await?;
     let mut state = shared.lock().await?;
     let mut record = shared.record().await?;
+    seal::adopt_given_up(shared, &mut state, &mut record, cancel).await?;
     fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
     let (record, listed) = blocking({
         let (shared, source) = (Arc::clone(shared), Arc::clone(&source));
@@ -202,7 +218,7 @@ pub(super) async fn begin(
     shared.publish(&state.remote, cancel).await?;
     state.attempt += 1;
     let sequence = state.sequence();
-    shared.call(cancel, || shared.target.set_sequence(sequence, shared.lease)).await?;
+    shared.call(cancel, || shared.target.raise_sequence(sequence, shared.lease)).await?;
 
     if open.kind == CycleKind::Resync && open.counts == Counts::default() {
         let read_back = rebuild::read_back(shared, &record, cancel).await?;
@@ -232,6 +248,7 @@ pub(super) async fn begin(
         record,
         fence: shared.fence(&state),
         disk,
+        passage,
         cancel: cancel.clone(),
         runs: runs_in,
         found: found_out,
@@ -245,6 +262,7 @@ pub(super) async fn begin(
         shared: Arc::clone(shared),
         source,
         consistency,
+        passage,
         runs,
         found,
         wanted: Mutex::default(),
@@ -336,27 +354,33 @@ impl Cycle {
         for _ in 0..readers {
             let reader = Reader {
                 source: Arc::clone(&source),
-                shared: Arc::clone(&self.shared),
+                engine: Arc::clone(&self.shared.engine),
+                lane: Arc::clone(&self.shared.retry.lane),
                 runs: self.runs.clone(),
                 found: self.found.clone(),
                 block_size: self.block_size,
+                passage: self.passage,
                 cancel: self.cancel.clone(),
-                runtime: Handle::current(),
             };
-            tokio::task::spawn_blocking(move || reader.run());
+            thread::spawn_loop(reader.run());
         }
         self.settled().await
     }
 
     /// The next extent to push, in bytes of the source; `None` when everything was handed out.
     ///
-    /// At most 1 GiB of the disk is handed out ahead of what was pushed. Cancel-safe; may be called from
-    /// several tasks.
+    /// At most 1 GiB of the disk is handed out ahead of what was pushed. In a blackout of the schedule nothing
+    /// is handed out, unless the cycle is a final one. Cancel-safe; may be called from several tasks.
     pub async fn next_wanted(&self) -> Result<Option<Extent>, Error> {
+        let next = async {
+            self.shared.retry.lane.open(self.passage).await;
+            self.runs.recv().await
+        };
         let run = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(self.settled().await.err().unwrap_or(ReplicateError::Cancelled.into())),
-            run = self.runs.recv() => run,
+            () = self.shared.health.lost() => return Err(self.shared.lost().await),
+            run = next => run,
         };
         let Ok(run) = run else {
             // Closed: all was handed out, or the pipeline has failed.
@@ -421,7 +445,7 @@ impl Cycle {
             return Err(ReplicateError::SourceChanged.into());
         }
         let (number, shared) = (record.open.as_ref().map_or(0, |open| open.number), &self.shared);
-        match seal::seal(shared, &mut state, *record, self.started, &self.cancel).await {
+        match seal::seal(shared, &mut state, *record, self.passage, self.started, &self.cancel).await {
             Ok(point) => Ok(point),
             Err(e) => {
                 shared.event(EventKind::Stopped { cycle: number, code: e.code().into(), error: e.to_string() });

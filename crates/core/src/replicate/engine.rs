@@ -1,4 +1,4 @@
-//! What all replicas of a process share: options, memory, rate limit, events.
+//! What all replicas of a process share: options, memory, limits, events.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer_pool::BufferPool;
 use super::error::{Error, ReplicateError};
+use super::lane::Traffic;
+use super::opening::{self, Entry};
 use super::replica::Replica;
 use super::retry::{Retry, RetryPolicy};
 use super::throttle::Throttle;
 use crate::digest::diff::RequestCost;
 use crate::progress::EventLog;
+use crate::schedule::Schedule;
 use crate::size::{BlockSize, MIB};
 use crate::source::DiskSource;
 use crate::target::{Capabilities, PageTarget};
@@ -24,8 +27,12 @@ pub struct EngineOptions {
     pub state_dir: Option<PathBuf>,
     /// Hard limit on all buffers, in bytes; at least four times `run_bytes`.
     pub memory_limit: u64,
-    /// Requests to a target that may be under way at once, per replica.
+    /// The most requests to a target that may be under way at once, per replica.
     pub requests_in_flight: usize,
+    /// The most over all replicas, which take turns. At least 1.
+    pub requests_in_flight_in_all: usize,
+    /// Whether fewer are under way when the service shows that it cannot keep up.
+    pub concurrency: Concurrency,
     /// Threads that read and hash, per cycle.
     pub readers: usize,
     /// The longest stretch that is read and put in one piece: a power of two from 64 KiB to 4 MiB. 1 MiB
@@ -37,12 +44,27 @@ pub struct EngineOptions {
     /// Unit of diffing of replicas that this engine creates. `None`: by disk size
     /// ([`BlockSize::for_disk`]).
     pub block_size: Option<BlockSize>,
-    /// Limit on what is sent, in bytes per second, over all replicas. Can be changed while running.
+    /// Limit on what is sent, in bytes per second, over all replicas; what is read back from a target does
+    /// not count. Can be changed while running ([`Throttle::set`]).
     pub bytes_per_second: Option<u64>,
+    /// Times at which another limit holds, or nothing but a final cycle may send. Can be changed while running
+    /// ([`Throttle::set_schedule`]).
+    pub schedule: Option<Schedule>,
     /// How failed requests are tried again.
     pub retry: RetryPolicy,
     /// Term of the lease: 15 to 60 seconds.
     pub lease_term: Duration,
+}
+
+/// Whether the number of requests in flight follows what the service can take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Concurrency {
+    /// Between one and [`EngineOptions::requests_in_flight`], per replica: one more while the service keeps
+    /// up, half when it refuses or does not answer in time, fewer when requests only wait there.
+    #[default]
+    Adaptive,
+    /// Always [`EngineOptions::requests_in_flight`]: to compare with, and for a service whose limits are known.
+    Fixed,
 }
 
 impl Default for EngineOptions {
@@ -51,11 +73,14 @@ impl Default for EngineOptions {
             state_dir: None,
             memory_limit: 256 * MIB,
             requests_in_flight: 16,
+            requests_in_flight_in_all: 64,
+            concurrency: Concurrency::Adaptive,
             readers: std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
             run_bytes: MIB,
             request_cost: RequestCost::Negligible,
             block_size: None,
             bytes_per_second: None,
+            schedule: None,
             retry: RetryPolicy::default(),
             lease_term: Duration::from_secs(60),
         }
@@ -76,8 +101,8 @@ impl EngineOptions {
         if self.memory_limit < 4 * self.run_bytes.max(BlockSize::MAX.bytes()) {
             return refuse("memory_limit", &self.memory_limit, "it must hold at least four runs and four MiB");
         }
-        if self.requests_in_flight == 0 || self.readers == 0 {
-            return refuse("requests_in_flight and readers", &0, "at least one is needed");
+        if self.requests_in_flight == 0 || self.requests_in_flight_in_all == 0 || self.readers == 0 {
+            return refuse("requests_in_flight, requests_in_flight_in_all and readers", &0, "at least one is needed");
         }
         if !(15..=60).contains(&self.lease_term.as_secs()) {
             return refuse("lease_term", &format_args!("{} s", self.lease_term.as_secs()), "a lease lasts 15 to 60 s");
@@ -86,7 +111,7 @@ impl EngineOptions {
     }
 }
 
-/// Replicates disks. Cheap to clone; clones share memory, rate limit and events. Needs a tokio runtime
+/// Replicates disks. Cheap to clone; clones share memory, limits, schedule and events. Needs a tokio runtime
 /// around every async call; it never makes one.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -97,7 +122,7 @@ pub struct Engine {
 pub(super) struct EngineShared {
     pub(super) options: EngineOptions,
     pub(super) pool: BufferPool,
-    pub(super) throttle: Throttle,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) events: Arc<EventLog>,
 }
 
@@ -122,8 +147,9 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
         options.check()?;
         let pool = BufferPool::new(options.memory_limit as usize, options.run_bytes as usize);
-        let throttle = Throttle::new(options.bytes_per_second);
-        Ok(Self { shared: Arc::new(EngineShared { options, pool, throttle, events: Arc::default() }) })
+        let events = Arc::default();
+        let traffic = Arc::new(Traffic::new(&options, Arc::clone(&events)));
+        Ok(Self { shared: Arc::new(EngineShared { options, pool, traffic, events }) })
     }
 
     /// Opens the replica at `target`, or creates it for `disk`: takes the lease, recovers, fences out every
@@ -137,7 +163,23 @@ impl Engine {
         disk: DiskDescription,
         cancel: &CancellationToken,
     ) -> Result<Replica, Error> {
-        Replica::open(Arc::clone(&self.shared), target, disk, cancel).await
+        opening::open(&self.shared, target, disk, Entry::WhenFree, cancel).await
+    }
+
+    /// Opens the replica at `target` as [`open`](Self::open) does, but breaks the lease of another writer
+    /// instead of waiting for it: for an owner that hangs, or cannot be reached to be stopped.
+    ///
+    /// Safe for the data, since no write of the other can land from then on, not even when it was paused and
+    /// wakes up; but its cycle is lost to it, and it ends with `target.fenced`. A take-over by force is an event,
+    /// and is kept on the target ([`Replica::last_forced_take_over`]). The local target's lease cannot be
+    /// broken while its process lives (`target.lease_held`): stop that process.
+    pub async fn take_over(
+        &self,
+        target: Arc<dyn PageTarget>,
+        disk: DiskDescription,
+        cancel: &CancellationToken,
+    ) -> Result<Replica, Error> {
+        opening::open(&self.shared, target, disk, Entry::ByForce, cancel).await
     }
 
     /// The events of all replicas of this engine.
@@ -145,9 +187,9 @@ impl Engine {
         &self.shared.events
     }
 
-    /// The rate limit, to be changed while running.
+    /// Rate limit and schedule, to be changed while running.
     pub fn throttle(&self) -> &Throttle {
-        &self.shared.throttle
+        &self.shared.traffic.throttle
     }
 }
 
@@ -168,7 +210,8 @@ impl EngineShared {
     }
 
     pub(super) fn retry(&self, location: &Arc<str>) -> Retry {
-        Retry { policy: self.options.retry, events: Arc::clone(&self.events), replica: Arc::clone(location) }
+        let (events, replica) = (Arc::clone(&self.events), Arc::clone(location));
+        Retry { policy: self.options.retry, events, replica, lane: Arc::new(self.traffic.lane(location)) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
+use crate::schedule::ScheduleError;
 use crate::source::nbd::NbdError;
 use crate::source::{ChangeListError, SourceError};
 use crate::target::TargetError;
@@ -28,6 +29,9 @@ pub enum Error {
     /// The change list cannot be read.
     #[error(transparent)]
     ChangeList(#[from] ChangeListError),
+    /// The schedule cannot be used.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -62,6 +66,7 @@ impl Error {
             ChangeListError::CATALOGUE,
             TargetError::CATALOGUE,
             CheckpointError::CATALOGUE,
+            ScheduleError::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -75,6 +80,7 @@ impl Error {
             Self::Target(e) => e,
             Self::Checkpoint(e) => e,
             Self::ChangeList(e) => e,
+            Self::Schedule(e) => e,
             Self::Replicate(e) => e,
         }
     }
@@ -150,6 +156,25 @@ pub enum ReplicateError {
         expected: u64,
         /// Length that it has.
         found: u64,
+    },
+    /// The target's metadata is older than its pages: somebody put it back.
+    #[error(
+        "the metadata of {location} is of generation {metadata}, but its pages were written under generation {pages}: \
+         somebody put older metadata back"
+    )]
+    RolledBack {
+        /// Where.
+        location: String,
+        /// Which owner the metadata is of.
+        metadata: u32,
+        /// Which owner the sequence number is of.
+        pages: u32,
+    },
+    /// Nothing would keep a second writer out.
+    #[error("{location} has no lease, and without a state folder nothing keeps a second writer out")]
+    NoFence {
+        /// Where.
+        location: String,
     },
     /// There is a checkpoint, but no target.
     #[error("{location} does not exist any more, but the checkpoint {checkpoint} is of its replica")]
@@ -257,8 +282,10 @@ diagnose!(ReplicateError {
     DiskSize: "replica.disk_size", Caller, "split the disk, or use a target that takes larger disks";
     DiskShrank: "replica.disk_shrank", Caller, "start a new replica under another name";
     OtherDisk: "replica.other_disk", Caller, "check which disk belongs to which replica";
-    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it";
+    NotAReplica: "replica.not_a_replica", Caller, "choose another name, or use the version that made it; if somebody wiped or edited a replica's metadata, put it back or start a new replica";
     TargetSize: "replica.target_size", Fatal, "restore its size, or start a new replica";
+    RolledBack: "replica.rolled_back", Caller, "put the newer metadata back, or start a new replica under another name: what the pages hold cannot be told any more";
+    NoFence: "replica.no_fence", Caller, "name a state folder, on the one machine that writes to this target";
     TargetGone: "replica.target_gone", Caller, "check the URL; to start a new replica there, move the checkpoint away";
     MovingSource: "source.moving", Caller, "replicate a snapshot, or say that the source may change; the recovery point is then marked";
     SourceChanged: "source.changed", Fatal, "replicate a snapshot, or run the cycle again while nobody writes to the source";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
-use super::replica::{ReplicaShared, ReplicaState, blocking};
+use super::replica::{Found, ReplicaShared, ReplicaState, blocking};
 use super::target_record::TargetRecord;
 use crate::checkpoint::{Blank, Change, Record, WINDOW_BYTES};
 use crate::digest::block::BlockState;
@@ -37,13 +37,15 @@ pub(super) async fn fit_to(
     }
     if wanted > state.remote.disk_bytes {
         let remote = &state.remote;
-        state.remote = TargetRecord {
+        let grown = TargetRecord {
             grown_from: remote.grown_from.or(Some(remote.disk_bytes)),
             disk_bytes: wanted,
             unsealed_writes: true,
             ..remote.clone()
         };
-        shared.publish(&state.remote, cancel).await?;
+        // Ours only once it is the target's: a length that its record does not name is nobody's.
+        shared.publish(&grown, cancel).await?;
+        state.remote = grown;
     }
     state.remote.source_bytes = size;
     record.source_bytes = size;
@@ -61,7 +63,14 @@ pub(super) async fn finish_growth(
 ) -> Result<(), Error> {
     let target_len = state.remote.disk_bytes + FOOTER_BYTES;
     if state.target_len != target_len {
-        shared.call(cancel, || shared.target.resize(target_len, shared.lease)).await?;
+        let is_resized = |found: &Found| (found.state.len == target_len).then_some(());
+        shared
+            .change(
+                cancel,
+                is_resized,
+                |etag| async move { shared.target.resize(target_len, shared.lease, &etag).await },
+            )
+            .await?;
         state.target_len = target_len;
     }
     let (before, after) = (record.disk(), Record { disk_bytes: state.remote.disk_bytes, ..record.clone() }.disk());

@@ -29,6 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
+use super::lane::{Load, Passage};
 use super::plan::{Planned, Planner, Run, WindowPlan};
 use super::replica::{ReplicaShared, blocking};
 use crate::checkpoint::{Change, Disk, Record};
@@ -74,6 +75,7 @@ pub(super) struct Pipeline {
     pub(super) record: Record,
     pub(super) fence: Fence,
     pub(super) disk: Disk,
+    pub(super) passage: Passage,
     pub(super) cancel: CancellationToken,
     pub(super) runs: async_channel::Sender<Run>,
     pub(super) found: mpsc::UnboundedReceiver<Found>,
@@ -195,7 +197,7 @@ impl Pipeline {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(ReplicateError::Cancelled.into()),
-                () = self.shared.health.lost() => return Err(self.shared.health.error(&self.shared.location)),
+                () = self.shared.health.lost() => return Err(self.shared.lost().await),
                 done = ended(commit) => {
                     *commit = None;
                     done?;
@@ -212,7 +214,10 @@ impl Pipeline {
                     planner = Some(returned);
                     self.take_plan(planned);
                 }
-                _ = tick.tick() => self.progress(&mut pace, started, resumed),
+                // There is none in a blackout, and telling so for hours would push everything else out.
+                _ = tick.tick() => if !self.shared.retry.lane.is_closed(self.passage) {
+                    self.progress(&mut pace, started, resumed);
+                },
                 found = self.found.recv() => match found {
                     Some(found) => {
                         self.work.reading -= 1;
@@ -339,8 +344,9 @@ impl Pipeline {
     fn start_requests(&mut self, sends: &mut JoinSet<(u64, Result<(), Error>)>) {
         while sends.len() < self.shared.engine.options.requests_in_flight {
             let Some((id, request)) = self.work.requests.pop_front() else { return };
-            let (shared, fence, cancel) = (Arc::clone(&self.shared), self.fence, self.cancel.clone());
-            sends.spawn(async move { (id, send(&shared, request, fence, &cancel).await) });
+            let (shared, fence, passage) = (Arc::clone(&self.shared), self.fence, self.passage);
+            let cancel = self.cancel.clone();
+            sends.spawn(async move { (id, send(&shared, request, fence, passage, &cancel).await) });
         }
     }
 
@@ -471,13 +477,21 @@ fn changed_blocks(finding: &Finding) -> impl Iterator<Item = u64> + '_ {
         .map(|(block, _)| block)
 }
 
-async fn send(shared: &ReplicaShared, request: Request, fence: Fence, cancel: &CancellationToken) -> Result<(), Error> {
+async fn send(
+    shared: &ReplicaShared,
+    request: Request,
+    fence: Fence,
+    passage: Passage,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     match request {
         Request::Put(range, data) => {
-            shared.engine.throttle.acquire(range.len_bytes()).await;
-            shared.call(cancel, || shared.target.put(range, data.clone(), fence)).await
+            let load = Load::put(range.len_bytes(), passage);
+            shared.transfer(load, cancel, || shared.target.put(range, data.clone(), fence)).await
         }
-        Request::Clear(range) => shared.call(cancel, || shared.target.clear(range, fence)).await,
+        Request::Clear(range) => {
+            shared.transfer(Load::clear(passage), cancel, || shared.target.clear(range, fence)).await
+        }
     }
 }
 

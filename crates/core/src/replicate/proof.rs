@@ -48,7 +48,7 @@ impl Replica {
         path: &Path,
         cancel: &CancellationToken,
     ) -> Result<RecoveryPoint, Error> {
-        self.shared.while_ours(cancel, self.write_proof(subject, path, cancel)).await
+        self.shared.while_ours(cancel, Box::pin(self.write_proof(subject, path, cancel))).await
     }
 
     async fn write_proof(

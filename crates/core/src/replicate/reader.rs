@@ -5,37 +5,43 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer_pool::Buffer;
+use super::engine::EngineShared;
 use super::error::ReplicateError;
+use super::lane::{Lane, Passage};
 use super::pipeline::{Finding, Found};
 use super::plan::Run;
-use super::replica::ReplicaShared;
 use crate::digest::diff::{RequestCost, diff_run};
 use crate::extent::Extent;
 use crate::progress::Counts;
 use crate::size::{BlockSize, PageRange};
 use crate::source::DiskSource;
 
-/// Reads runs and compares them, on a blocking thread, until there are none.
+/// Reads runs and compares them, on a thread of its own, until there are none. It knows nothing of the replica: a
+/// read that hangs must not keep the checkpoint in use.
 pub(super) struct Reader {
     pub(super) source: Arc<dyn DiskSource>,
-    pub(super) shared: Arc<ReplicaShared>,
+    pub(super) engine: Arc<EngineShared>,
+    pub(super) lane: Arc<Lane>,
     pub(super) runs: async_channel::Receiver<Run>,
     pub(super) found: mpsc::UnboundedSender<Found>,
     pub(super) block_size: BlockSize,
+    pub(super) passage: Passage,
     pub(super) cancel: CancellationToken,
-    pub(super) runtime: Handle,
 }
 
 impl Reader {
-    pub(super) fn run(self) {
-        while let Ok(run) = self.runs.recv_blocking() {
-            let take = self.cancel.run_until_cancelled(self.shared.engine.pool.take(run.len));
-            let Some(buffer) = self.runtime.block_on(take) else { return };
+    pub(super) async fn run(self) {
+        while let Ok(run) = self.runs.recv().await {
+            let take = self.cancel.run_until_cancelled(async {
+                // What must not be sent yet is not read either: the source may be at the end of a network too.
+                self.lane.open(self.passage).await;
+                self.engine.pool.take(run.len).await
+            });
+            let Some(buffer) = take.await else { return };
             // The source may be the caller's own code; its panic is one failed cycle, not a hang.
             let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
                 Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
@@ -61,7 +67,7 @@ impl Reader {
             filled = end;
         }
         bytes[filled..].fill(0);
-        Ok(compare(run, &buffer.freeze(), self.block_size, self.shared.engine.options.request_cost))
+        Ok(compare(run, &buffer.freeze(), self.block_size, self.engine.options.request_cost))
     }
 }
 

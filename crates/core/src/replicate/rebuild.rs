@@ -93,7 +93,10 @@ async fn known(
     let since = if remote.unsealed_writes {
         let snapshots = shared.call(cancel, || shared.target.snapshots()).await?;
         let sealed = snapshots.into_iter().find(|snapshot| {
-            RecoveryPoint::from_metadata(&snapshot.metadata).is_some_and(|point| point.cycle == seal.cycle)
+            RecoveryPoint::from_metadata(&snapshot.metadata).is_some_and(|point| {
+                let is_sealed = (point.cycle, point.root.as_str()) == (seal.cycle, seal.root.to_string().as_str());
+                is_sealed && point.replication == remote.replication
+            })
         });
         sealed.map_or(WrittenSince::Unknown, |snapshot| WrittenSince::Snapshot(snapshot.id))
     } else {

@@ -1,17 +1,17 @@
-//! Recovery points as a list: what there is, which to keep, and the objects that none needs any more.
+//! Recovery points as a list: what there is, and which to keep.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
-use super::rebuild;
+use super::garbage;
 use super::replica::{Replica, ReplicaShared};
 use super::target_record::{RecoveryPoint, TargetRecord};
 use crate::checkpoint::{Disk, Seal};
-use crate::digest::sealed::{self, Hash};
+use crate::digest::sealed::Hash;
 use crate::progress::EventKind;
 use crate::size::BlockSize;
 use crate::target::{Snapshot, SnapshotId};
@@ -21,7 +21,8 @@ use crate::target::{Snapshot, SnapshotId};
 pub struct KeepRule {
     /// So many of the newest.
     pub newest: usize,
-    /// And all that are younger than this.
+    /// And all that are younger than this. Their age is counted up to now or up to the newest of them,
+    /// whichever is earlier: a clock that has jumped ahead, or a replica that rests, loses none.
     pub younger_than: Option<Duration>,
 }
 
@@ -60,15 +61,16 @@ impl Replica {
         Ok(located(&self.shared, &remote, cancel).await?.into_iter().map(|located| located.point).collect())
     }
 
-    /// Deletes the recovery points that `rule` does not keep, then the digest maps that none needs; the
-    /// cycles of those deleted. Safe to repeat.
+    /// Deletes the recovery points that `rule` does not keep, then the [garbage](Self::garbage); the cycles of
+    /// those deleted. Safe to repeat.
     pub async fn prune(&self, rule: KeepRule, cancel: &CancellationToken) -> Result<Vec<u32>, Error> {
         let shared = &self.shared;
         let state = shared.lock().await?;
-        let now = Timestamp::now();
+        let points = located(shared, &state.remote, cancel).await?;
+        let now = points.last().map_or_else(Timestamp::now, |newest| newest.point.sealed_at.min(Timestamp::now()));
         let mut deleted = Vec::new();
         let mut kept = Vec::new();
-        for (rank, located) in located(shared, &state.remote, cancel).await?.into_iter().rev().enumerate() {
+        for (rank, located) in points.into_iter().rev().enumerate() {
             if rule.keeps(rank, &located.point, now) {
                 kept.push(located);
                 continue;
@@ -77,7 +79,9 @@ impl Replica {
             shared.event(EventKind::RecoveryPointDeleted { cycle: located.point.cycle });
             deleted.push(located.point.cycle);
         }
-        delete_unneeded_maps(shared, &state.remote, &kept, cancel).await?;
+        for garbage in garbage::find(shared, &state.remote, &kept, cancel).await? {
+            garbage.delete(shared, cancel).await?;
+        }
         deleted.reverse();
         Ok(deleted)
     }
@@ -106,7 +110,7 @@ pub(super) async fn locate(
 }
 
 /// The recovery points of this replication that are sealed, by cycle.
-async fn located(
+pub(super) async fn located(
     shared: &ReplicaShared,
     remote: &TargetRecord,
     cancel: &CancellationToken,
@@ -123,55 +127,8 @@ async fn located(
     Ok(by_cycle.into_values().collect())
 }
 
-fn ours(snapshot: Snapshot, remote: &TargetRecord) -> Option<Located> {
+/// A snapshot that is a recovery point of this replication, sealed or not.
+pub(super) fn ours(snapshot: Snapshot, remote: &TargetRecord) -> Option<Located> {
     let point = RecoveryPoint::from_metadata(&snapshot.metadata)?;
     (point.replication == remote.replication).then_some(Located { point, snapshot: snapshot.id })
-}
-
-/// Removes snapshots of cycles that were never sealed: a crash fell between the snapshot and the seal.
-pub(super) async fn remove_unsealed(
-    shared: &ReplicaShared,
-    remote: &TargetRecord,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let newest = remote.sealed.as_ref().map_or(0, |seal| seal.cycle);
-    let snapshots = shared.call(cancel, || shared.target.snapshots()).await?;
-    for located in snapshots.into_iter().filter_map(|snapshot| ours(snapshot, remote)) {
-        if located.point.cycle > newest {
-            shared.call(cancel, || shared.target.delete_snapshot(&located.snapshot)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Deletes manifests and parts that no kept recovery point names. Parts that the checkpoint counts on for
-/// the next seal are those of the newest point, which is always kept, or were stored by a seal that did not
-/// finish: those are kept too.
-async fn delete_unneeded_maps(
-    shared: &ReplicaShared,
-    remote: &TargetRecord,
-    kept: &[Located],
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let block_size = BlockSize::new(remote.block_bytes).expect("checked where the record is read");
-    let mut needed = HashSet::new();
-    for located in kept {
-        let disk = located.disk(block_size);
-        let seal = located.seal(shared)?;
-        let manifest = rebuild::manifest(shared, &seal, disk, cancel).await?;
-        needed.insert(sealed::manifest_name(seal.root));
-        needed.extend(manifest.parts().iter().map(|hash| sealed::part_name(*hash)));
-    }
-    let parts = sealed::part_count(remote.disk_bytes, block_size);
-    for part in 0..parts {
-        needed.extend(shared.checkpoint.part(part)?.map(sealed::part_name));
-    }
-    for prefix in ["map-", "part-"] {
-        for name in shared.call(cancel, || shared.target.list_objects(prefix)).await? {
-            if !needed.contains(&name) {
-                shared.call(cancel, || shared.target.delete_object(&name)).await?;
-            }
-        }
-    }
-    Ok(())
 }

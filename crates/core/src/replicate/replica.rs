@@ -1,35 +1,27 @@
-//! One disk's replica. Open means: leased, recovered, fenced.
-//!
-//! Opening follows step 0 of the protocol (guide, "The protocol"):
-//!
-//! 1. open the local database, exclusively;
-//! 2. take the lease: under the id of the last owner when the database is at hand, so that a process that
-//!    was killed is followed at once;
-//! 3. write a new owner and a higher generation to the target, on condition of the `ETag` that was read, and
-//!    set the sequence number that goes with it: from here on no write of an earlier owner can land;
-//! 4. trust the local map only if the target was still under the name of its last owner; otherwise rebuild.
+//! One disk's replica. Open means: leased, recovered, fenced (`opening`).
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::engine::{DiskDescription, EngineShared};
+use super::engine::EngineShared;
 use super::error::{Error, ReplicateError};
-use super::growth::finish_growth;
+use super::lane::{Load, Passage};
 use super::lease_keeper::{LeaseHealth, LeaseKeeper};
-use super::rebuild;
 use super::retry::Retry;
 use super::target_reader::TargetReader;
-use super::target_record::{self, TargetRecord, to_metadata};
-use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, Disk, FORMAT, Record};
+use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
+use super::thread;
+use crate::checkpoint::{Change, Checkpoint, CheckpointLock, Disk, Record};
 use crate::progress::EventKind;
-use crate::size::{BlockSize, replica_len};
-use crate::target::{FOOTER_BYTES, Fence, LeaseId, PageTarget, TargetError, TargetState, View};
+use crate::target::{ETag, Fence, LeaseId, PageTarget, TargetError, TargetState, View};
+
+/// How often a change of the target is tried anew because the target changed in between.
+const CHANGE_ATTEMPTS: u32 = 5;
 
 /// The replica of one disk, open for writing by this process alone.
 ///
@@ -38,7 +30,9 @@ use crate::target::{FOOTER_BYTES, Fence, LeaseId, PageTarget, TargetError, Targe
 #[derive(Debug)]
 pub struct Replica {
     pub(super) shared: Arc<ReplicaShared>,
-    keeper: LeaseKeeper,
+    pub(super) keeper: LeaseKeeper,
+    /// Held where the target has no lease.
+    pub(super) _alone: Option<CheckpointLock>,
 }
 
 #[derive(Debug)]
@@ -49,7 +43,8 @@ pub(super) struct ReplicaShared {
     pub(super) checkpoint: Arc<Checkpoint>,
     pub(super) retry: Retry,
     pub(super) lease: LeaseId,
-    pub(super) health: Arc<LeaseHealth>,
+    pub(super) owner: Owner,
+    pub(super) health: LeaseHealth,
     /// Held by the open cycle, so that there is one at a time.
     pub(super) state: Arc<Mutex<ReplicaState>>,
 }
@@ -73,17 +68,6 @@ impl ReplicaState {
 }
 
 impl Replica {
-    pub(super) async fn open(
-        engine: Arc<EngineShared>,
-        target: Arc<dyn PageTarget>,
-        disk: DiskDescription,
-        cancel: &CancellationToken,
-    ) -> Result<Self, Error> {
-        let location: Arc<str> = target.location().into();
-        let opening = Opening { retry: engine.retry(&location), engine, target, location, disk, cancel };
-        opening.run().await
-    }
-
     /// Where the replica is, without secrets.
     pub fn location(&self) -> &str {
         &self.shared.location
@@ -94,9 +78,14 @@ impl Replica {
         self.shared.state.lock().await.remote.disk_bytes
     }
 
+    /// The last time that an owner broke the lease of another to take the replica over.
+    pub async fn last_forced_take_over(&self) -> Option<ForcedTakeOver> {
+        self.shared.state.lock().await.remote.forced.clone()
+    }
+
     /// Gives the lease up. What was settled stays; an open cycle is not sealed.
     pub async fn close(self) -> Result<(), Error> {
-        let Self { shared, keeper } = self;
+        let Self { shared, keeper, _alone } = self;
         drop(keeper);
         let never = CancellationToken::new();
         shared.retry.run(&never, || shared.target.release_lease(shared.lease)).await
@@ -109,11 +98,61 @@ impl ReplicaShared {
     where
         F: Future<Output = Result<T, TargetError>>,
     {
+        self.call_under(None, cancel, attempt).await
+    }
+
+    /// The same, under the limits that `load` falls under.
+    pub(super) async fn transfer<T, F>(
+        &self,
+        load: Load,
+        cancel: &CancellationToken,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        self.call_under(Some(load), cancel, attempt).await
+    }
+
+    async fn call_under<T, F>(
+        &self,
+        load: Option<Load>,
+        cancel: &CancellationToken,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        // Each attempt asks the clock: a process that was stopped for long wakes up in the middle of one.
+        let attempts = self.retry.run_under(load, cancel, || {
+            let attempt = self.health.is_held().then(&mut attempt);
+            async {
+                match attempt {
+                    Some(attempt) => attempt.await,
+                    None => std::future::pending().await,
+                }
+            }
+        });
         tokio::select! {
             biased;
-            () = self.health.lost() => Err(self.health.error(&self.location)),
-            result = self.retry.run(cancel, attempt) => result,
+            () = self.health.lost() => Err(self.lost().await),
+            result = attempts => result,
         }
+    }
+
+    /// Waits while what passes so must not send, until cancelled or the lease is lost.
+    pub(super) async fn open(&self, passage: Passage, cancel: &CancellationToken) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ReplicateError::Cancelled.into()),
+            () = self.health.lost() => Err(self.lost().await),
+            () = self.retry.lane.open(passage) => Ok(()),
+        }
+    }
+
+    /// Why the lease was lost.
+    pub(super) async fn lost(&self) -> Error {
+        self.health.error(&self.location).await
     }
 
     pub(super) fn event(&self, kind: EventKind) {
@@ -142,7 +181,55 @@ impl ReplicaShared {
     /// Writes what the target says of itself.
     pub(super) async fn publish(&self, remote: &TargetRecord, cancel: &CancellationToken) -> Result<(), Error> {
         let metadata = to_metadata(remote);
-        self.call(cancel, || self.target.set_metadata(&metadata, self.lease, None)).await
+        let is_written = |found: &Found| (found.record == *remote).then_some(());
+        self.change(cancel, is_written, |etag| {
+            let metadata = &metadata;
+            async move { self.target.set_metadata(metadata, self.lease, &etag).await }
+        })
+        .await
+    }
+
+    /// Changes something of the target other than its pages, on condition that it is still as it was found
+    /// and ours: a service may carry out a request that was given up long ago, and that must change nothing.
+    ///
+    /// `is_done` recognises a change whose answer was lost.
+    pub(super) async fn change<T, F>(
+        &self,
+        cancel: &CancellationToken,
+        is_done: impl Fn(&Found) -> Option<T>,
+        change: impl Fn(ETag) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        let mut attempts = 0;
+        loop {
+            let found = self.find(cancel).await?;
+            if let Some(done) = is_done(&found) {
+                return Ok(done);
+            }
+            attempts += 1;
+            match self.call(cancel, || change(found.state.etag.clone())).await {
+                // A late duplicate of one of our own writes came in between; what else there may be ends here.
+                Err(Error::Target(TargetError::Changed { .. })) if attempts < CHANGE_ATTEMPTS => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What is at the target, which must still be under our name.
+    pub(super) async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
+        let operation = "read the state";
+        let state = self.call(cancel, || self.target.state()).await?.ok_or_else(|| TargetError::NotFound {
+            operation,
+            location: self.location.to_string(),
+            reason: "it was deleted while it was open".into(),
+        })?;
+        let record = TargetRecord::from_metadata(&state.metadata, &self.location)?;
+        if let Some(reason) = self.owner.words_of_another(&record) {
+            return Err(TargetError::Fenced { operation, location: self.location.to_string(), reason }.into());
+        }
+        Ok(Found { state, record })
     }
 
     pub(super) async fn record(&self) -> Result<Record, Error> {
@@ -156,6 +243,27 @@ impl ReplicaShared {
     }
 }
 
+/// The target as it is now.
+pub(super) struct Found {
+    pub(super) state: TargetState,
+    pub(super) record: TargetRecord,
+}
+
+/// Under which name and number we own the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) name: Uuid,
+    pub(super) generation: u32,
+}
+
+impl Owner {
+    /// What to say when `record` names another owner.
+    pub(super) fn words_of_another(self, record: &TargetRecord) -> Option<String> {
+        let (now, ours) = (record.generation, self.generation);
+        (record.owner != self.name).then(|| format!("it is of generation {now} now, ours is {ours}"))
+    }
+}
+
 /// Runs blocking work on a thread for it.
 pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -163,275 +271,8 @@ pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
 where
     Error: From<E>,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match thread::spawn_blocking(work).await {
         Ok(result) => result.map_err(Error::from),
         Err(e) => Err(ReplicateError::Internal { problem: format!("a blocking call ended early: {e}") }.into()),
-    }
-}
-
-/// What opening needs from step to step.
-struct Opening<'a> {
-    engine: Arc<EngineShared>,
-    target: Arc<dyn PageTarget>,
-    location: Arc<str>,
-    disk: DiskDescription,
-    retry: Retry,
-    cancel: &'a CancellationToken,
-}
-
-/// The target under our name.
-struct Claim {
-    remote: TargetRecord,
-    target_len: u64,
-    /// Who owned it before.
-    previous: Uuid,
-}
-
-impl Opening<'_> {
-    async fn run(self) -> Result<Replica, Error> {
-        let disk_bytes =
-            replica_len(self.disk.size_bytes).ok_or(ReplicateError::DiskSize { bytes: self.disk.size_bytes })?;
-        let local = self.open_checkpoint().await?;
-        if self.state().await?.is_none() {
-            if let Some((checkpoint, _)) = &local {
-                let (location, checkpoint) = (self.location.to_string(), checkpoint.path().display().to_string());
-                return Err(ReplicateError::TargetGone { location, checkpoint }.into());
-            }
-            self.create(disk_bytes).await?;
-        }
-        let lease = local.as_ref().map_or_else(LeaseId::random, |(_, record)| LeaseId::from_uuid(record.lease));
-        let taken = self.acquire(lease).await?;
-        let keeper = LeaseKeeper::start(Arc::clone(&self.target), lease, self.engine.options.lease_term, taken);
-        let result = self.claim_and_recover(local, lease, &keeper).await;
-        match result {
-            Ok(shared) => Ok(Replica { shared: Arc::new(shared), keeper }),
-            Err(e) => {
-                // Best effort: an open that failed should not keep others out for a minute.
-                let _ = tokio::time::timeout(Duration::from_secs(2), self.target.release_lease(lease)).await;
-                Err(e)
-            }
-        }
-    }
-
-    async fn open_checkpoint(&self) -> Result<Option<(Checkpoint, Record)>, Error> {
-        let Some(path) = self.engine.checkpoint_path(&self.location) else { return Ok(None) };
-        blocking(move || {
-            let Some(checkpoint) = Checkpoint::open(&path)? else { return Ok(None) };
-            let record = checkpoint.record()?;
-            Ok::<_, CheckpointError>(Some((checkpoint, record)))
-        })
-        .await
-    }
-
-    async fn state(&self) -> Result<Option<TargetState>, Error> {
-        self.retry.run(self.cancel, || self.target.state()).await
-    }
-
-    /// Creates the target, empty. Whoever loses a race for it finds it made and goes on to the lease.
-    async fn create(&self, disk_bytes: u64) -> Result<(), Error> {
-        let block_size = self.engine.options.block_size.unwrap_or_else(|| BlockSize::for_disk(disk_bytes));
-        let remote = TargetRecord {
-            format: target_record::FORMAT,
-            replication: Uuid::new_v4(),
-            generation: 0,
-            owner: Uuid::new_v4(),
-            disk_bytes,
-            source_bytes: self.disk.size_bytes,
-            block_bytes: block_size.bytes(),
-            source_identity: self.disk.identity.clone(),
-            grown_from: None,
-            unsealed_writes: false,
-            footer_for: None,
-            sealed: None,
-        };
-        let metadata = to_metadata(&remote);
-        match self.retry.run(self.cancel, || self.target.create(disk_bytes + FOOTER_BYTES, &metadata)).await {
-            Err(Error::Target(TargetError::AlreadyExists { .. })) => Ok(()),
-            result => result,
-        }
-    }
-
-    /// Takes the lease, waiting for a holder that may have died. The moment is that before the request that
-    /// succeeded: the term is counted from there.
-    async fn acquire(&self, lease: LeaseId) -> Result<Instant, Error> {
-        let term = self.engine.options.lease_term;
-        let patience = Instant::now() + term + Duration::from_secs(5);
-        loop {
-            let sent = Instant::now();
-            let result = self.retry.run(self.cancel, || self.target.acquire_lease(lease, term)).await;
-            match result {
-                Ok(()) => return Ok(sent),
-                Err(Error::Target(TargetError::LeaseHeld { .. }))
-                    if Instant::now() < patience && self.target.capabilities().lease_runs_out() =>
-                {
-                    let pause = tokio::time::sleep(Duration::from_secs(1));
-                    self.cancel.run_until_cancelled(pause).await.ok_or(ReplicateError::Cancelled)?;
-                }
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    async fn claim_and_recover(
-        &self,
-        local: Option<(Checkpoint, Record)>,
-        lease: LeaseId,
-        keeper: &LeaseKeeper,
-    ) -> Result<ReplicaShared, Error> {
-        let owner = Uuid::new_v4();
-        if let Some((checkpoint, record)) = &local {
-            let intent = Record { next_owner: Some(owner), ..record.clone() };
-            checkpoint.commit(&intent, &Change::default())?;
-        }
-        let claim = self.claim(owner, lease, local.as_ref().map(|(checkpoint, record)| (checkpoint, record))).await?;
-        let (checkpoint, record, rebuild_because) = self.reconcile(local, &claim, lease).await?;
-        let shared = ReplicaShared {
-            engine: Arc::clone(&self.engine),
-            target: Arc::clone(&self.target),
-            location: Arc::clone(&self.location),
-            checkpoint: Arc::new(checkpoint),
-            retry: self.retry.clone(),
-            lease,
-            health: Arc::clone(keeper.health()),
-            state: Arc::new(Mutex::new(ReplicaState {
-                remote: claim.remote.clone(),
-                target_len: claim.target_len,
-                attempt: 0,
-            })),
-        };
-        let mut record = record;
-        finish_growth(&shared, &mut *shared.lock().await?, &mut record, self.cancel).await?;
-        if let Some(reason) = rebuild_because {
-            rebuild::rebuild(&shared, record, &claim.remote, reason, self.cancel).await?;
-        }
-        super::recovery_point::remove_unsealed(&shared, &claim.remote, self.cancel).await?;
-        shared.event(EventKind::Opened {
-            generation: claim.remote.generation,
-            sealed_cycle: claim.remote.sealed.as_ref().map(|seal| seal.cycle),
-        });
-        Ok(shared)
-    }
-
-    /// Writes our name on the target, then raises the sequence number that fences out everybody before.
-    async fn claim(&self, owner: Uuid, lease: LeaseId, local: Option<(&Checkpoint, &Record)>) -> Result<Claim, Error> {
-        loop {
-            let state = self.state().await?.ok_or_else(|| TargetError::NotFound {
-                operation: "open replica",
-                location: self.location.to_string(),
-                reason: "it was deleted while it was being opened".into(),
-            })?;
-            let before = TargetRecord::from_metadata(&state.metadata, &self.location)?;
-            self.check(&before, &state, local)?;
-            let remote = TargetRecord { generation: before.generation + 1, owner, ..before.clone() };
-            let metadata = to_metadata(&remote);
-            let written =
-                self.retry.run(self.cancel, || self.target.set_metadata(&metadata, lease, Some(&state.etag))).await;
-            let (remote, previous) = match written {
-                Ok(()) => (remote, before.owner),
-                // The answer to our own write may have been lost, and its repetition found a new ETag.
-                Err(Error::Target(TargetError::Changed { .. })) => {
-                    let now = self.state().await?.map(|s| TargetRecord::from_metadata(&s.metadata, &self.location));
-                    match now.transpose()? {
-                        Some(now) if now.owner == owner => (now, before.owner),
-                        _ => continue,
-                    }
-                }
-                Err(e) => return Err(e),
-            };
-            let sequence = u64::from(remote.generation) << 32;
-            self.retry.run(self.cancel, || self.target.set_sequence(sequence, lease)).await?;
-            return Ok(Claim { remote, target_len: state.len, previous });
-        }
-    }
-
-    /// Refuses what is not this disk's replica, before anything is written.
-    fn check(
-        &self,
-        remote: &TargetRecord,
-        state: &TargetState,
-        local: Option<(&Checkpoint, &Record)>,
-    ) -> Result<(), Error> {
-        let location = || self.location.to_string();
-        if let Some((checkpoint, record)) = local
-            && record.replication != remote.replication
-        {
-            return Err(CheckpointError::OtherReplication {
-                path: checkpoint.path().to_path_buf(),
-                found: record.replication.to_string(),
-                expected: remote.replication.to_string(),
-            }
-            .into());
-        }
-        if let (Some(expected), Some(found)) = (&remote.source_identity, &self.disk.identity)
-            && expected != found
-        {
-            let (expected, found) = (expected.clone(), found.clone());
-            return Err(ReplicateError::OtherDisk { location: location(), expected, found }.into());
-        }
-        if self.disk.size_bytes < remote.source_bytes {
-            let (before, now) = (remote.source_bytes, self.disk.size_bytes);
-            return Err(ReplicateError::DiskShrank { location: location(), before, now }.into());
-        }
-        let expected = remote.disk_bytes + FOOTER_BYTES;
-        let before_growth = remote.grown_from.map(|bytes| bytes + FOOTER_BYTES);
-        if state.len != expected && Some(state.len) != before_growth {
-            return Err(ReplicateError::TargetSize { location: location(), expected, found: state.len }.into());
-        }
-        Ok(())
-    }
-
-    /// The checkpoint that goes with the claimed target, and why its map must be rebuilt, if it must.
-    async fn reconcile(
-        &self,
-        local: Option<(Checkpoint, Record)>,
-        claim: &Claim,
-        lease: LeaseId,
-    ) -> Result<(Checkpoint, Record, Option<&'static str>), Error> {
-        let remote = &claim.remote;
-        let fresh = Record {
-            format: FORMAT,
-            replication: remote.replication,
-            location: self.location.to_string(),
-            disk_bytes: remote.disk_bytes,
-            source_bytes: remote.source_bytes,
-            block_bytes: remote.block_bytes,
-            source_identity: remote.source_identity.clone(),
-            owner: remote.owner,
-            next_owner: None,
-            lease: lease.into_uuid(),
-            blank: Blank::Unknown,
-            footer_for: remote.footer_for,
-            sealed: remote.sealed.clone(),
-            strayed: remote.unsealed_writes,
-            open: None,
-        };
-        let Some((checkpoint, record)) = local else {
-            let path = self.engine.checkpoint_path(&self.location);
-            let created = fresh.clone();
-            let checkpoint = blocking(move || match path {
-                Some(path) => Checkpoint::create(&path, &created),
-                None => Checkpoint::in_memory(&created),
-            })
-            .await?;
-            return Ok((checkpoint, fresh, Some("there is no checkpoint on this machine")));
-        };
-        let ours = claim.previous == record.owner || Some(claim.previous) == record.next_owner;
-        if !ours {
-            return Ok((checkpoint, fresh, Some("another process owned the replica in between")));
-        }
-        let mut record = Record { owner: remote.owner, next_owner: None, ..record };
-        let sealing = record.open.as_ref().and_then(|open| open.sealing);
-        if record.sealed != remote.sealed {
-            if remote.sealed.as_ref().map(|seal| seal.root) != sealing || sealing.is_none() {
-                return Ok((checkpoint, fresh, Some("the target has another last recovery point than the checkpoint")));
-            }
-            // The seal was finished at the target; only our own last commit was missing.
-            record.sealed.clone_from(&remote.sealed);
-            record.footer_for = remote.footer_for;
-            record.strayed = false;
-            record.open = None;
-        }
-        checkpoint.commit(&record, &Change::default())?;
-        Ok((checkpoint, record, None))
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Only errors of kind [`ErrorKind::Retryable`] are tried again. Every operation that runs through here is
 //! idempotent: a put carries the same bytes for the same cycle, a lease is taken under the same id.
+//! Each attempt of a transfer passes the replica's [`Lane`] anew. What it waits there for the schedule or for bytes
+//! is not held against the budget; what it waits for a place, after a failure, is.
 //! Jitter follows "full jitter" of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 
 use std::future::Future;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
+use super::lane::{Lane, Load};
 use crate::error::{Diagnose, ErrorKind};
 use crate::progress::{EventKind, EventLog};
 use crate::target::TargetError;
@@ -44,33 +47,78 @@ pub(crate) struct Retry {
     pub(crate) policy: RetryPolicy,
     pub(crate) events: Arc<EventLog>,
     pub(crate) replica: Arc<str>,
+    pub(crate) lane: Arc<Lane>,
 }
 
 impl Retry {
-    /// Runs `attempt` until it succeeds, fails for good, the budget is spent, or `cancel` is.
+    /// Runs `attempt` until it succeeds, fails for good, the budget is spent, or `cancel` is. For the few
+    /// requests that are under no limit; what moves pages is a [`transfer`](Self::transfer).
     pub(crate) async fn run<T, F>(&self, cancel: &CancellationToken, attempt: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, TargetError>>,
     {
-        cancel.run_until_cancelled(self.run_uncancelled(attempt)).await.unwrap_or(Err(ReplicateError::Cancelled.into()))
+        self.run_under(None, cancel, attempt).await
     }
 
-    async fn run_uncancelled<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+    /// The same, each attempt under the limits that `load` falls under.
+    pub(crate) async fn transfer<T, F>(
+        &self,
+        load: Load,
+        cancel: &CancellationToken,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        self.run_under(Some(load), cancel, attempt).await
+    }
+
+    /// Either: with a load it is a transfer.
+    pub(crate) async fn run_under<T, F>(
+        &self,
+        load: Option<Load>,
+        cancel: &CancellationToken,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, TargetError>>,
+    {
+        let run = self.run_uncancelled(load, attempt);
+        cancel.run_until_cancelled(run).await.unwrap_or(Err(ReplicateError::Cancelled.into()))
+    }
+
+    async fn run_uncancelled<T, F>(&self, load: Option<Load>, mut attempt: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, TargetError>>,
     {
         let mut failures = 0;
-        let mut first_failure = None;
+        // Of the budget: since the first failure.
+        let mut elapsed = Duration::ZERO;
         loop {
-            let error = match attempt().await {
+            let (since, result) = if let Some(load) = load {
+                let place = self.lane.admit(load).await;
+                let since = place.waited_since();
+                let result = attempt().await;
+                place.end(&result);
+                (since, result)
+            } else {
+                self.lane.quiet_over().await;
+                (Instant::now(), attempt().await)
+            };
+            let error = match result {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            if failures > 0 {
+                elapsed += since.elapsed();
+            }
             if error.kind() != ErrorKind::Retryable || matches!(error, TargetError::Changed { .. }) {
                 return Err(error.into());
             }
             failures += 1;
-            let elapsed = first_failure.get_or_insert_with(Instant::now).elapsed();
+            if let TargetError::Transient { retry_after: Some(asked), .. } = error {
+                self.lane.keep_quiet(asked);
+            }
             let wait = self.wait(failures, &error);
             if elapsed + wait > self.policy.budget {
                 return Err(ReplicateError::GaveUp { failures, elapsed, source: error }.into());
@@ -78,6 +126,7 @@ impl Retry {
             let told = EventKind::Retrying { error: error.to_string(), failures, wait_ms: wait.as_millis() as u64 };
             self.events.record(&self.replica, told);
             tokio::time::sleep(wait).await;
+            elapsed += wait;
         }
     }
 
@@ -96,9 +145,13 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::replicate::engine::EngineOptions;
+    use crate::replicate::lane::Traffic;
 
     fn retry() -> Retry {
-        Retry { policy: RetryPolicy::default(), events: Arc::default(), replica: "r".into() }
+        let (events, replica) = (Arc::default(), Arc::from("r"));
+        let traffic = Arc::new(Traffic::new(&EngineOptions::default(), Arc::clone(&events)));
+        Retry { policy: RetryPolicy::default(), events, lane: Arc::new(traffic.lane(&replica)), replica }
     }
 
     fn transient(retry_after: Option<Duration>) -> TargetError {

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ReplicateError};
+use super::history;
+use super::lane::{Load, Passage};
 use super::replica::{ReplicaShared, ReplicaState, blocking};
 use super::target_record::{self, RecoveryPoint, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, Disk, Record, Seal};
@@ -31,19 +33,21 @@ pub(super) async fn seal(
     shared: &Arc<ReplicaShared>,
     state: &mut ReplicaState,
     mut record: Record,
+    passage: Passage,
     started: Instant,
     cancel: &CancellationToken,
 ) -> Result<RecoveryPoint, Error> {
     let sealed_at = Timestamp::now();
     write_footer(shared, state, &mut record, sealed_at, cancel).await?;
     shared.call(cancel, || shared.target.flush()).await?;
-    let root = upload_map(shared, &record, cancel).await?;
+    let root = upload_map(shared, &record, passage, cancel).await?;
 
     let open = record.open.as_mut().expect("the cycle that is sealed is open");
     open.sealing = Some(root);
     let point = RecoveryPoint {
         format: target_record::FORMAT,
         replication: record.replication,
+        generation: shared.owner.generation,
         cycle: open.number,
         kind: open.kind,
         sealed_at,
@@ -57,7 +61,12 @@ pub(super) async fn seal(
     };
     shared.commit(&record, Change::default()).await?;
     let metadata = to_metadata(&point);
-    shared.call(cancel, || shared.target.snapshot(&metadata, shared.lease)).await?;
+    // Taken twice when an answer was lost; both are the same then.
+    let snapshot = |etag| {
+        let metadata = &metadata;
+        async move { shared.target.snapshot(metadata, shared.lease, &etag).await }
+    };
+    shared.change(cancel, |_| None, snapshot).await?;
 
     let seal = Seal { cycle: point.cycle, root, change_id: point.change_id.clone() };
     let remote = TargetRecord {
@@ -74,6 +83,10 @@ pub(super) async fn seal(
     record.strayed = false;
     record.open = None;
     shared.commit(&record, Change::default()).await?;
+    // It is sealed, whatever comes now; the next open writes the record that is missing.
+    if let Err(e) = history::write(shared, &point, cancel).await {
+        tracing::warn!(replica = %shared.location, cycle = point.cycle, error = %e, "no record of the cycle was written");
+    }
     shared.event(EventKind::Sealed {
         cycle: point.cycle,
         kind: point.kind,
@@ -82,6 +95,38 @@ pub(super) async fn seal(
         seconds: started.elapsed().as_secs(),
     });
     Ok(point)
+}
+
+/// Takes note that the seal of the open cycle was finished at the target, if it was: an answer was lost, or a
+/// crash fell between the target's record and ours.
+pub(super) fn adopt(record: &mut Record, remote: &TargetRecord) -> bool {
+    let sealing = record.open.as_ref().and_then(|open| open.sealing);
+    let finished = sealing.is_some() && remote.sealed.as_ref().map(|seal| seal.root) == sealing;
+    if finished {
+        record.sealed.clone_from(&remote.sealed);
+        record.footer_for = remote.footer_for;
+        record.strayed = false;
+        record.open = None;
+    }
+    finished
+}
+
+/// Takes note of a seal of this process's own that was given up, and was finished at the target all the same.
+pub(super) async fn adopt_given_up(
+    shared: &ReplicaShared,
+    state: &mut ReplicaState,
+    record: &mut Record,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if record.open.as_ref().is_none_or(|open| open.sealing.is_none()) {
+        return Ok(());
+    }
+    let remote = shared.find(cancel).await?.record;
+    if remote.sealed != record.sealed && adopt(record, &remote) {
+        state.remote = remote;
+        shared.commit(record, Change::default()).await?;
+    }
+    Ok(())
 }
 
 /// Writes the fixed-VHD footer after the disk, if it is not there for this size yet. A resync does not believe
@@ -112,22 +157,33 @@ async fn write_footer(
 }
 
 /// Stores the parts that changed and the manifest; the root.
-async fn upload_map(shared: &Arc<ReplicaShared>, record: &Record, cancel: &CancellationToken) -> Result<Hash, Error> {
+async fn upload_map(
+    shared: &Arc<ReplicaShared>,
+    record: &Record,
+    passage: Passage,
+    cancel: &CancellationToken,
+) -> Result<Hash, Error> {
     let disk = record.disk();
     let stored = Mutex::new(HashSet::new());
+    // A part that the checkpoint counts on may have been deleted behind our back.
+    let there: HashSet<String> =
+        shared.call(cancel, || shared.target.list_objects("part-")).await?.into_iter().collect();
+    let there = &there;
     let count = sealed::part_count(disk.bytes, disk.block_size);
     let mut results = futures::stream::iter(0..count)
         .map(|part| {
             let stored = &stored;
             async move {
                 let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
-                match blocking(move || encoded_part(&checkpoint, part, disk, blank)).await? {
+                let counted_on = shared.checkpoint.part(part)?.filter(|hash| there.contains(&sealed::part_name(*hash)));
+                match blocking(move || encoded_part(&checkpoint, part, counted_on, disk, blank)).await? {
                     Part::Stored(hash) => Ok((part, hash, false)),
                     Part::Fresh(hash, bytes) => {
                         // Equal parts (holes, mostly) are one object.
                         if stored.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
                             let (name, bytes) = (sealed::part_name(hash), Bytes::from(bytes));
-                            shared.call(cancel, || shared.target.put_object(&name, bytes.clone())).await?;
+                            let load = Load::put_object(bytes.len() as u64, passage);
+                            shared.transfer(load, cancel, || shared.target.put_object(&name, bytes.clone())).await?;
                         }
                         Ok::<_, Error>((part, hash, true))
                     }
@@ -156,8 +212,14 @@ enum Part {
     Fresh(Hash, Vec<u8>),
 }
 
-fn encoded_part(checkpoint: &Checkpoint, part: u64, disk: Disk, blank: Blank) -> Result<Part, Error> {
-    if let Some(hash) = checkpoint.part(part)? {
+fn encoded_part(
+    checkpoint: &Checkpoint,
+    part: u64,
+    stored: Option<Hash>,
+    disk: Disk,
+    blank: Blank,
+) -> Result<Part, Error> {
+    if let Some(hash) = stored {
         return Ok(Part::Stored(hash));
     }
     let first = part * disk.windows_per_part();

@@ -1,4 +1,7 @@
 //! Reads the target back as block states, under the memory cap, several requests at once.
+//!
+//! Reads are under the limit of requests in flight, but neither under that of bytes nor under the schedule
+//! ([`lane`](super::lane) says why).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::EngineShared;
 use super::error::Error;
+use super::lane::Load;
 use super::retry::Retry;
 use crate::checkpoint::Disk;
 use crate::digest::block::BlockState;
@@ -30,7 +34,7 @@ pub(super) struct TargetReader<'a> {
 impl TargetReader<'_> {
     /// Reads one stretch of at most a run.
     pub(super) async fn read(&self, range: PageRange, cancel: &CancellationToken) -> Result<Bytes, Error> {
-        self.retry.run(cancel, || self.target.read(&self.view, range)).await
+        self.retry.transfer(Load::read(range.len_bytes()), cancel, || self.target.read(&self.view, range)).await
     }
 
     /// The states of the blocks in `range` (whole blocks), and how many bytes were read for it. What the
@@ -41,7 +45,8 @@ impl TargetReader<'_> {
         cancel: &CancellationToken,
     ) -> Result<(Vec<BlockState>, u64), Error> {
         let block_size = self.disk.block_size;
-        let listed = self.retry.run(cancel, || self.target.page_ranges(&self.view, range.clone())).await?;
+        let list = || self.target.page_ranges(&self.view, range.clone());
+        let listed = self.retry.transfer(Load::list_pages(), cancel, list).await?;
         let held: ExtentSet = listed
             .iter()
             .filter_map(|pages| Extent::from_range(block_size.cover(pages.offset()..pages.end(), self.disk.bytes)))

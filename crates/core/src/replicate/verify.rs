@@ -149,7 +149,7 @@ impl Replica {
                 .run(subject, coverage)
                 .await
         };
-        self.shared.while_ours(cancel, verified).await
+        self.shared.while_ours(cancel, Box::pin(verified)).await
     }
 
     /// The recovery point and the bytes that `subject` means.
@@ -183,7 +183,7 @@ impl ReplicaShared {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ReplicateError::Cancelled.into()),
-            () = self.health.lost() => Err(self.health.error(&self.location)),
+            () = self.health.lost() => Err(self.lost().await),
             result = reading => result,
         }
     }

@@ -32,6 +32,10 @@ pub type Metadata = BTreeMap<String, String>;
 /// Every method is one attempt, safe to drop at any await (the request may or may not have taken
 /// effect), and may be called from several tasks at once. Ranges lie inside the target, or the call
 /// fails with [`TargetError::OutOfRange`].
+///
+/// A service may carry out a request long after it was given up as lost. So everything that changes the
+/// target says what it must find: pages a [`Fence`], all else an [`ETag`], and the sequence number only
+/// goes up. A late request then finds a target that has moved on, and changes nothing.
 #[async_trait]
 pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     /// Where this is, without secrets; stable, so that it names the checkpoint.
@@ -47,8 +51,9 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     /// [`TargetError::AlreadyExists`] when something is there.
     async fn create(&self, len: u64, metadata: &Metadata) -> Result<(), TargetError>;
 
-    /// Changes the length. New bytes read as zero; bytes past a smaller end are gone.
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError>;
+    /// Changes the length, if `etag` is still the target's. New bytes read as zero; bytes past a smaller end
+    /// are gone.
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError>;
 
     /// Writes `data` at `range`, whose length it has. At most [`Capabilities::max_put_bytes`]. The
     /// target checks the bytes by [`Capabilities::checksum`] before it keeps them. Either every page is
@@ -76,14 +81,16 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
         window: Range<u64>,
     ) -> Result<Option<Vec<PageRange>>, TargetError>;
 
-    /// Replaces the metadata, if `etag` (when given) is still the target's.
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError>;
+    /// Replaces the metadata, if `etag` is still the target's.
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError>;
 
-    /// Sets the sequence number that every later [`Fence`] must carry.
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError>;
+    /// Raises the sequence number that every later [`Fence`] must carry to `sequence`. It never goes down:
+    /// where it is higher already, nothing changes.
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError>;
 
-    /// Takes an immutable snapshot of bytes and length, with metadata of its own.
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError>;
+    /// Takes an immutable snapshot of bytes and length, with metadata of its own, if `etag` is still the
+    /// target's. The target's own etag stays.
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError>;
 
     /// All snapshots with their metadata, oldest first.
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError>;
@@ -101,6 +108,11 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     /// Gives the lease up; giving up one that is not ours is no error.
     async fn release_lease(&self, lease: LeaseId) -> Result<(), TargetError>;
 
+    /// Takes the lease away from whoever holds it, at once; where nobody does, nothing happens. A target
+    /// whose lease goes with its holder's process ([`LeaseKind::FileLock`]) cannot do that while the holder
+    /// lives, and answers [`TargetError::LeaseHeld`].
+    async fn break_lease(&self) -> Result<(), TargetError>;
+
     /// Stores a small immutable object beside the target, whole or not at all, replacing one of the same
     /// name. Names are lower-case letters, digits, `.` and `-`.
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError>;
@@ -111,7 +123,7 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
     /// The names of the objects that start with `prefix`, in order.
     async fn list_objects(&self, prefix: &str) -> Result<Vec<String>, TargetError>;
 
-    /// Deletes an object; deleting one that is gone is no error.
+    /// Deletes an object; deleting one that is gone is no error. One that is put anew meanwhile may stay.
     async fn delete_object(&self, name: &str) -> Result<(), TargetError>;
 }
 
@@ -119,7 +131,7 @@ pub trait PageTarget: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The service itself refuses a second writer and stale writes.
+    /// How a second writer is kept out.
     pub lease: LeaseKind,
     /// Immutable snapshots can be taken.
     pub snapshots: bool,
@@ -146,6 +158,10 @@ pub enum LeaseKind {
     Service,
     /// A lock on a file, held while the process lives.
     FileLock,
+    /// It cannot: it has no lease, like a managed disk that is being uploaded to, and answers every call about
+    /// one with success. The checkpoint is the fence then: who holds it writes. So there must be a state folder,
+    /// and no process on another machine may write to the same target.
+    None,
 }
 
 /// Which checksum guards a put.

@@ -66,7 +66,8 @@ async fn a_target_of_another_length_is_refused(world: World) {
     let target = world.target();
     let lease = LeaseId::random();
     target.acquire_lease(lease, std::time::Duration::from_secs(60)).await.unwrap();
-    target.resize(MIB, lease).await.unwrap();
+    let etag = target.state().await.unwrap().unwrap().etag;
+    target.resize(MIB, lease, &etag).await.unwrap();
     target.release_lease(lease).await.unwrap();
     drop(target);
     explained(&world.open().await.unwrap_err(), "replica.target_size", "2097664");

@@ -145,6 +145,26 @@ async fn a_source_that_changed_between_attempts_is_read_again(world: World) {
     world.assert_equal().await;
 }
 
+/// One of its readers still hangs in the source, and the pipeline may not have ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_opened_again_right_after_a_cycle_that_was_cancelled() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(40 * MIB, &[(0, 20 * MIB)]);
+    let replica = world.open().await.unwrap();
+    let cancel = CancellationToken::new();
+    let replicate = replica.replicate(Failing::after(&world, 5 * MIB, true), CycleRequest::default(), &cancel);
+    let cancelled = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(replicate, cancelled);
+    assert_eq!(result.unwrap_err().code(), "cycle.cancelled");
+    drop(replica);
+
+    world.replicate(CycleRequest::default()).await;
+    world.assert_equal().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passing_failures_of_the_service_are_retried() {
     let world = World::page_blob_server().await.unwrap();

@@ -3,7 +3,7 @@
 use libmigrate::size::MIB;
 use libmigrate::target::{LeaseId, TargetError, View};
 
-use super::place::{LEN, Place, TERM, filled, metadata, pages, reads_as};
+use super::place::{LEN, Place, TERM, etag_of, filled, metadata, pages, reads_as};
 
 pub(crate) async fn nothing_is_there_at_first(place: Place) {
     assert_eq!(place.handle().state().await.unwrap(), None);
@@ -48,7 +48,7 @@ pub(crate) async fn growing_keeps_the_bytes_and_adds_zeros(place: Place) {
     let (target, fence) = place.owned().await;
     target.put(pages(LEN - 512, 512), filled(1, 512), fence).await.unwrap();
 
-    target.resize(LEN + MIB, fence.lease).await.unwrap();
+    target.resize(LEN + MIB, fence.lease, &etag_of(&target).await).await.unwrap();
 
     assert_eq!(place.handle().state().await.unwrap().unwrap().len, LEN + MIB);
     assert!(reads_as(&target, &View::Live, pages(LEN - 512, 512), 1).await);
@@ -57,12 +57,23 @@ pub(crate) async fn growing_keeps_the_bytes_and_adds_zeros(place: Place) {
     assert!(reads_as(&target, &View::Live, pages(LEN + MIB - 512, 512), 2).await);
 }
 
+pub(crate) async fn a_length_is_not_changed_under_an_old_etag(place: Place) {
+    let (target, fence) = place.owned().await;
+    let old = etag_of(&target).await;
+    target.resize(LEN + 2 * MIB, fence.lease, &old).await.unwrap();
+
+    let late = target.resize(LEN + MIB, fence.lease, &old).await;
+
+    assert!(matches!(late, Err(TargetError::Changed { .. })), "{late:?}");
+    assert_eq!(target.state().await.unwrap().unwrap().len, LEN + 2 * MIB);
+}
+
 pub(crate) async fn bytes_cut_off_do_not_come_back(place: Place) {
     let (target, fence) = place.owned().await;
     target.put(pages(LEN - MIB, MIB), filled(1, MIB), fence).await.unwrap();
 
-    target.resize(LEN - MIB + 512, fence.lease).await.unwrap();
-    target.resize(LEN, fence.lease).await.unwrap();
+    target.resize(LEN - MIB + 512, fence.lease, &etag_of(&target).await).await.unwrap();
+    target.resize(LEN, fence.lease, &etag_of(&target).await).await.unwrap();
 
     assert!(reads_as(&target, &View::Live, pages(LEN - MIB, 512), 1).await);
     assert!(reads_as(&target, &View::Live, pages(LEN - MIB + 512, MIB - 512), 0).await);

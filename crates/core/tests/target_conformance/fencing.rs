@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libmigrate::target::{Fence, LeaseId, LeaseKind, Metadata, PageTarget, TargetError, View};
 
-use super::place::{LEN, Place, TERM, filled, pages, reads_as};
+use super::place::{LEN, Place, TERM, etag_of, filled, pages, reads_as};
 
 fn is_fenced<T>(result: &Result<T, TargetError>) -> bool {
     matches!(result, Err(TargetError::Fenced { .. }))
@@ -55,7 +55,7 @@ pub(crate) async fn a_clear_under_another_lease_is_fenced(place: Place) {
 
 pub(crate) async fn a_put_with_an_old_sequence_number_is_fenced(place: Place) {
     let (target, old) = owned_with_ones(&place).await;
-    target.set_sequence(old.sequence + 1, old.lease).await.unwrap();
+    target.raise_sequence(old.sequence + 1, old.lease).await.unwrap();
 
     let refused = target.put(pages(512, 512), filled(2, 512), old).await;
 
@@ -67,7 +67,7 @@ pub(crate) async fn a_put_with_an_old_sequence_number_is_fenced(place: Place) {
 
 pub(crate) async fn a_clear_with_an_old_sequence_number_is_fenced(place: Place) {
     let (target, old) = owned_with_ones(&place).await;
-    target.set_sequence(old.sequence + 1, old.lease).await.unwrap();
+    target.raise_sequence(old.sequence + 1, old.lease).await.unwrap();
 
     let refused = target.clear(pages(0, 512), old).await;
 
@@ -75,15 +75,26 @@ pub(crate) async fn a_clear_with_an_old_sequence_number_is_fenced(place: Place) 
     assert!(is_untouched(&target).await);
 }
 
+pub(crate) async fn the_sequence_number_never_goes_down(place: Place) {
+    let (target, fence) = owned_with_ones(&place).await;
+
+    target.raise_sequence(fence.sequence - 1, fence.lease).await.unwrap();
+
+    assert_eq!(target.state().await.unwrap().unwrap().sequence, fence.sequence);
+    let old = Fence { sequence: fence.sequence - 1, ..fence };
+    assert!(is_fenced(&target.put(pages(0, 512), filled(2, 512), old).await));
+    assert!(is_untouched(&target).await);
+}
+
 pub(crate) async fn changes_under_another_lease_are_fenced(place: Place) {
     let (target, _) = place.owned().await;
     let before = target.state().await.unwrap();
-    let stranger = LeaseId::random();
+    let (stranger, etag) = (LeaseId::random(), etag_of(&target).await);
 
-    let resized = target.resize(2 * LEN, stranger).await;
-    let renamed = target.set_metadata(&Metadata::new(), stranger, None).await;
-    let numbered = target.set_sequence(99, stranger).await;
-    let snapshot = target.snapshot(&Metadata::new(), stranger).await;
+    let resized = target.resize(2 * LEN, stranger, &etag).await;
+    let renamed = target.set_metadata(&Metadata::new(), stranger, &etag).await;
+    let numbered = target.raise_sequence(99, stranger).await;
+    let snapshot = target.snapshot(&Metadata::new(), stranger, &etag).await;
 
     assert!(is_fenced(&resized) && is_fenced(&renamed), "{resized:?} {renamed:?}");
     assert!(is_fenced(&numbered) && is_fenced(&snapshot), "{numbered:?} {snapshot:?}");
@@ -145,7 +156,7 @@ pub(crate) async fn the_owner_of_the_past_writes_nothing(place: Place) {
     first.release_lease(old.lease).await.unwrap();
     let (second, new) = (place.handle(), LeaseId::random());
     second.acquire_lease(new, TERM).await.unwrap();
-    second.set_sequence(old.sequence + 1, new).await.unwrap();
+    second.raise_sequence(old.sequence + 1, new).await.unwrap();
 
     let put = first.put(pages(0, 512), filled(2, 512), old).await;
     let cleared = first.clear(pages(0, 512), old).await;
@@ -174,6 +185,35 @@ pub(crate) async fn a_lease_that_is_not_ours_is_not_renewed(place: Place) {
 
     assert!(matches!(refused, Err(TargetError::LeaseLost { .. })), "{refused:?}");
     target.renew_lease(fence.lease).await.unwrap();
+}
+
+pub(crate) async fn a_broken_lease_goes_to_the_next_and_its_holder_writes_nothing(place: Place) {
+    let (first, old) = owned_with_ones(&place).await;
+    let (second, new) = (place.handle(), LeaseId::random());
+
+    let broken = second.break_lease().await;
+
+    if first.capabilities().lease == LeaseKind::FileLock {
+        // A living process cannot be kept from a write that it has begun.
+        assert!(matches!(broken, Err(TargetError::LeaseHeld { .. })), "{broken:?}");
+        return;
+    }
+    broken.unwrap();
+    second.break_lease().await.unwrap();
+    assert!(is_fenced(&first.put(pages(0, 512), filled(2, 512), old).await));
+    second.acquire_lease(new, TERM).await.unwrap();
+    assert!(is_fenced(&first.put(pages(0, 512), filled(2, 512), old).await));
+    assert!(matches!(first.renew_lease(old.lease).await, Err(TargetError::LeaseLost { .. })));
+    assert!(is_untouched(&second).await);
+}
+
+pub(crate) async fn breaking_a_lease_that_nobody_holds_is_no_error(place: Place) {
+    let (target, fence) = place.owned().await;
+    target.release_lease(fence.lease).await.unwrap();
+
+    target.break_lease().await.unwrap();
+
+    target.acquire_lease(LeaseId::random(), TERM).await.unwrap();
 }
 
 /// A lock has no term to wait for; a service's lease outlives the handle, and is left to the service's clock.

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use libmigrate::size::{MIB, PAGE, PageRange};
 use libmigrate::target::{Fence, Metadata, PageTarget, View};
 
-use super::place::{LEN, Place};
+use super::place::{LEN, Place, etag_of};
 
 /// The part that is written, so that writes overlap often.
 const ARENA: u64 = MIB;
@@ -27,7 +27,7 @@ pub(crate) async fn random_writes_agree_with_a_model(place: Place) {
         write_at_random(&target, fence, &mut model, &mut rng).await;
         assert_agrees(&*place.handle(), &View::Live, &model, &mut rng).await;
         if takes_snapshots && round % 4 == 1 {
-            let id = target.snapshot(&Metadata::new(), fence.lease).await.unwrap();
+            let id = target.snapshot(&Metadata::new(), fence.lease, &etag_of(&target).await).await.unwrap();
             snapshots.push((View::Snapshot(id), model.clone()));
         }
     }

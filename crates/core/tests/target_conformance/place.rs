@@ -8,7 +8,7 @@ use bytes::Bytes;
 use libmigrate::size::{MIB, PageRange};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
-use libmigrate::target::{Fence, LeaseId, Metadata, PageTarget, View};
+use libmigrate::target::{ETag, Fence, LeaseId, Metadata, PageTarget, View};
 use libmigrate_test_support::azurite::Azurite;
 use libmigrate_test_support::page_blob_server::PageBlobServer;
 
@@ -50,7 +50,7 @@ impl Place {
         let target = self.created().await;
         let fence = Fence { lease: LeaseId::random(), sequence: 7 };
         target.acquire_lease(fence.lease, TERM).await.unwrap();
-        target.set_sequence(fence.sequence, fence.lease).await.unwrap();
+        target.raise_sequence(fence.sequence, fence.lease).await.unwrap();
         (target, fence)
     }
 }
@@ -61,6 +61,11 @@ pub(crate) async fn local() -> Option<Place> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web01.vhd");
     Some(Place::new(folder, move || Arc::new(LocalTarget::new(&path).unwrap())))
+}
+
+/// The etag that the target has now.
+pub(crate) async fn etag_of(target: &Arc<dyn PageTarget>) -> ETag {
+    target.state().await.unwrap().unwrap().etag
 }
 
 pub(crate) fn pages(offset: u64, len: u64) -> PageRange {

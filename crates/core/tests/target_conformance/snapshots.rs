@@ -6,7 +6,7 @@ use std::time::Duration;
 use libmigrate::size::MIB;
 use libmigrate::target::{LeaseId, Metadata, PageTarget, SnapshotId, TargetError, View};
 
-use super::place::{LEN, Place, filled, metadata, pages, reads_as};
+use super::place::{LEN, Place, etag_of, filled, metadata, pages, reads_as};
 
 const STEP: u64 = 64 << 10;
 
@@ -26,7 +26,7 @@ macro_rules! owned_or_return {
 /// every snapshot has a millisecond of its own.
 async fn take_snapshot(target: &Arc<dyn PageTarget>, lease: LeaseId) -> SnapshotId {
     tokio::time::sleep(Duration::from_millis(2)).await;
-    target.snapshot(&Metadata::new(), lease).await.unwrap()
+    target.snapshot(&Metadata::new(), lease, &etag_of(target).await).await.unwrap()
 }
 
 pub(crate) async fn a_snapshot_keeps_its_bytes_and_pages(place: Place) {
@@ -51,20 +51,34 @@ pub(crate) async fn a_snapshot_keeps_its_length(place: Place) {
     target.put(pages(LEN - 512, 512), filled(1, 512), fence).await.unwrap();
     let view = View::Snapshot(take_snapshot(&target, fence.lease).await);
 
-    target.resize(LEN + MIB, fence.lease).await.unwrap();
+    target.resize(LEN + MIB, fence.lease, &etag_of(&target).await).await.unwrap();
 
     assert!(reads_as(&target, &view, pages(LEN - 512, 512), 1).await);
     let refused = target.read(&view, pages(LEN, 512)).await;
     assert!(matches!(refused, Err(TargetError::OutOfRange { .. })), "{refused:?}");
 }
 
+pub(crate) async fn a_snapshot_leaves_the_etag_and_is_refused_under_an_old_one(place: Place) {
+    let (target, fence) = place.owned().await;
+    let etag = etag_of(&target).await;
+    let taken = target.snapshot(&Metadata::new(), fence.lease, &etag).await.unwrap();
+    assert_eq!(etag_of(&target).await, etag);
+    target.set_metadata(&metadata(&[("a", "1")]), fence.lease, &etag).await.unwrap();
+
+    let late = target.snapshot(&metadata(&[("late", "1")]), fence.lease, &etag).await;
+
+    assert!(matches!(late, Err(TargetError::Changed { .. })), "{late:?}");
+    let ids: Vec<SnapshotId> = target.snapshots().await.unwrap().into_iter().map(|snapshot| snapshot.id).collect();
+    assert_eq!(ids, [taken]);
+}
+
 pub(crate) async fn a_snapshot_has_metadata_of_its_own(place: Place) {
     let (target, fence) = owned_or_return!(place);
-    target.set_metadata(&metadata(&[("cycle", "open")]), fence.lease, None).await.unwrap();
+    target.set_metadata(&metadata(&[("cycle", "open")]), fence.lease, &etag_of(&target).await).await.unwrap();
     let pairs = metadata(&[("cycle", "4"), ("map", "0af3")]);
 
-    let id = target.snapshot(&pairs, fence.lease).await.unwrap();
-    target.set_metadata(&metadata(&[("cycle", "5")]), fence.lease, None).await.unwrap();
+    let id = target.snapshot(&pairs, fence.lease, &etag_of(&target).await).await.unwrap();
+    target.set_metadata(&metadata(&[("cycle", "5")]), fence.lease, &etag_of(&target).await).await.unwrap();
 
     let listed = place.handle().snapshots().await.unwrap();
     assert_eq!(listed.into_iter().map(|s| (s.id, s.metadata)).collect::<Vec<_>>(), [(id, pairs)]);

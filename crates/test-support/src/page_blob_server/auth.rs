@@ -6,7 +6,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, Mac};
-use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
 use super::refusal::{self, Refusal};
@@ -36,17 +37,23 @@ impl Auth {
     pub(crate) fn check(&self, call: &Call, now: Timestamp) -> Result<(), Refusal> {
         match self {
             Self::Open => Ok(()),
-            Self::SharedKey { account, key } => check_shared_key(call, account, key),
+            Self::SharedKey { account, key } => check_shared_key(call, account, key, now),
             Self::Sas { signature } => check_sas(call, signature, now),
         }
     }
 }
 
-fn check_shared_key(call: &Call, account: &str, key: &str) -> Result<(), Refusal> {
+/// How old or new a signed request may be.
+///
+/// Source: Microsoft Learn, "Authorize with Shared Key", on the date header.
+const MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
+
+fn check_shared_key(call: &Call, account: &str, key: &str, now: Timestamp) -> Result<(), Refusal> {
     let given = call.header("authorization").ok_or(refusal::NO_AUTHENTICATION_INFORMATION)?;
     let given = given.strip_prefix("SharedKey ").and_then(|given| given.split_once(':'));
     let (name, signature) = given.ok_or(refusal::AUTHENTICATION_FAILED)?;
-    let dated = call.header("x-ms-date").or(call.header("date")).is_some();
+    let date = call.header("x-ms-date").or(call.header("date")).and_then(|date| rfc2822::parse(date).ok());
+    let dated = date.is_some_and(|date| date.timestamp().duration_since(now).abs() <= MAX_SKEW);
     let signature = BASE64.decode(signature).map_err(|_| refusal::AUTHENTICATION_FAILED)?;
     let key = BASE64.decode(key).map_err(|_| refusal::AUTHENTICATION_FAILED)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| refusal::AUTHENTICATION_FAILED)?;

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::answer::{Answer, AnswerContent};
+use super::clock::http_date;
 use super::faults::Fault;
 use super::received::{Checksum, Received};
 use super::refusal::{self, Refusal};
@@ -49,11 +51,11 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Content>> {
     if request.uri().path() == "/__stats" {
         let stats = serde_json::to_vec(&lock(&shared.recorder).stats).unwrap_or_default();
-        return Ok(Response::new(Content(AnswerContent::Bytes(stats.into()), false)));
+        return Ok(Response::new(Content { content: AnswerContent::Bytes(stats.into()), end: End::Whole }));
     }
     if request.uri().path() == "/__reset" {
         lock(&shared.recorder).reset();
-        return Ok(Response::new(Content(AnswerContent::Bytes(Bytes::new()), false)));
+        return Ok(Response::new(Content::default()));
     }
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
@@ -65,46 +67,64 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
             (refused(&shared, &refusal), false)
         }
     };
-    let mut answer = answer.with("x-ms-version", "2026-04-06").with("server", "page-blob-server");
+    let mut answer = answer
+        .with("x-ms-version", "2026-04-06")
+        .with("server", "page-blob-server")
+        .with("date", http_date(shared.clock.now()));
     if !answer.headers.contains_key("x-ms-request-id") {
         answer = answer.with("x-ms-request-id", Uuid::new_v4().to_string());
     }
     if let Some(id) = client_id {
         answer = answer.with("x-ms-client-request-id", id);
     }
-    let mut response = Response::new(Content(AnswerContent::Bytes(Bytes::new()), false));
+    respond(answer, is_head, truncate)
+}
+
+/// The answer as it goes out; an error closes the connection.
+pub(crate) fn respond(answer: Answer, is_head: bool, truncate: bool) -> io::Result<Response<Content>> {
+    let mut response = Response::new(Content::default());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = answer.headers;
-    if is_head {
+    if is_head && !truncate {
         return Ok(response);
     }
-    if truncate && answer.content.len() == 0 {
+    if truncate && (is_head || answer.content.len() == 0) {
         return Err(closed());
     }
-    *response.body_mut() = Content(answer.content, truncate);
+    let end = if truncate { End::Reset } else { End::Whole };
+    *response.body_mut() = Content { content: answer.content, end };
     Ok(response)
 }
 
 /// Receives, meets its fault, acts, and records how it ended. The second value asks for a truncated answer.
-async fn act(shared: &Shared, call: &Call, body: Incoming) -> io::Result<(Answer, bool)> {
+async fn act(shared: &Arc<Shared>, call: &Call, body: Incoming) -> io::Result<(Answer, bool)> {
+    let arrival = Arrival { began: Instant::now(), len: 0 };
     let limits = shared.faults.limits();
     if !limits.latency.is_zero() {
         tokio::time::sleep(limits.latency).await;
     }
     let fault = shared.faults.take(call);
     if fault == Some(Fault::DropBeforeBody) {
-        record(shared, call, 0, &Err(refusal::SERVER_BUSY), false);
+        record(shared, call, arrival, &Err(refusal::SERVER_BUSY), false);
         return Err(closed());
     }
-    let received = receive(shared, call, body).await?;
-    if let Err(refusal) = shared.auth.check(call, shared.clock.now()) {
-        record(shared, call, received.len, &Err(refusal), true);
+    let half = || call.number::<u64>("content-length").ok().flatten().unwrap_or(0) / 2;
+    let stop_at = if fault == Some(Fault::DropInBody) { half() } else { u64::MAX };
+    let received = receive(shared, call, body, stop_at).await?;
+    let arrival = Arrival { began: Instant::now(), len: received.len };
+    if matches!(fault, Some(Fault::DropInBody | Fault::DropAfterBody)) {
+        record(shared, call, arrival, &Err(refusal::SERVER_BUSY), false);
+        return Err(closed());
+    }
+    let auth = lock(&shared.auth).clone();
+    if let Err(refusal) = auth.check(call, shared.clock.now()) {
+        record(shared, call, arrival, &Err(refusal), true);
         return Ok((refused(shared, &refusal), false));
     }
     if !shared.faults.admits(received.len) {
         let wait = limits.busy_above.and_then(|busy| busy.retry_after);
         let refusal = wait.map_or(refusal::SERVER_BUSY, |wait| refusal::SERVER_BUSY.retry_after(wait));
-        record(shared, call, received.len, &Err(refusal), true);
+        record(shared, call, arrival, &Err(refusal), true);
         return Ok((refused(shared, &refusal), false));
     }
     let result = match fault {
@@ -114,19 +134,15 @@ async fn act(shared: &Shared, call: &Call, body: Incoming) -> io::Result<(Answer
             Err(refusal)
         }
         Some(Fault::ApplyLate) => {
-            let len = received.len;
             lock(&shared.late).push((call.clone(), received));
-            record(shared, call, len, &Err(refusal::OPERATION_TIMED_OUT), true);
+            record(shared, call, arrival, &Err(refusal::OPERATION_TIMED_OUT), true);
             return Ok((refused(shared, &refusal::OPERATION_TIMED_OUT), false));
         }
-        Some(Fault::Delay(wait)) => {
-            tokio::time::sleep(wait).await;
-            shared.step(call, &received)
-        }
+        Some(Fault::Delay(wait)) => return Ok((late(shared, call, received, arrival, wait).await?, false)),
         _ => shared.step(call, &received),
     };
     let lost = fault == Some(Fault::LoseAnswer);
-    record(shared, call, received.len, &result, !lost);
+    record(shared, call, arrival, &result, !lost);
     if lost {
         return Err(closed());
     }
@@ -134,10 +150,37 @@ async fn act(shared: &Shared, call: &Call, body: Incoming) -> io::Result<(Answer
     Ok((result.unwrap_or_else(|refusal| refused(shared, &refusal)), truncate))
 }
 
-fn record(shared: &Shared, call: &Call, received: u64, result: &Result<Answer, Refusal>, answered: bool) {
+/// Acts after a while, in a task of its own: a connection that its client closes meanwhile takes its own task along.
+async fn late(
+    shared: &Arc<Shared>,
+    call: &Call,
+    received: Received,
+    arrival: Arrival,
+    wait: Duration,
+) -> io::Result<Answer> {
+    let (shared, call) = (Arc::clone(shared), call.clone());
+    let acting = tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        let arrival = Arrival { began: Instant::now(), ..arrival };
+        let result = shared.step(&call, &received);
+        record(&shared, &call, arrival, &result, true);
+        result.unwrap_or_else(|refusal| refused(&shared, &refusal))
+    });
+    acting.await.map_err(io::Error::other)
+}
+
+/// When a request was there, body and all, and how long its body was.
+#[derive(Clone, Copy)]
+struct Arrival {
+    began: Instant,
+    len: u64,
+}
+
+fn record(shared: &Shared, call: &Call, arrival: Arrival, result: &Result<Answer, Refusal>, answered: bool) {
     let sent = result.as_ref().map_or(0, |answer| answer.content.len());
     let result = result.as_ref().map(|answer| answer.status).map_err(|refusal| *refusal);
-    lock(&shared.recorder).record(&Ending { call, received, sent, result, answered });
+    let Arrival { began, len } = arrival;
+    lock(&shared.recorder).record(&Ending { call, began, received: len, sent, result, answered });
 }
 
 fn refused(shared: &Shared, refusal: &Refusal) -> Answer {
@@ -146,11 +189,14 @@ fn refused(shared: &Shared, refusal: &Refusal) -> Answer {
     Answer::refusing(refusal, &id, &time).with("x-ms-request-id", id)
 }
 
-async fn receive(shared: &Shared, call: &Call, mut body: Incoming) -> io::Result<Received> {
+/// Reads the body, up to the frame with byte `stop_at`.
+async fn receive(shared: &Shared, call: &Call, mut body: Incoming, stop_at: u64) -> io::Result<Received> {
     let keep = call.op != Op::PutPage || shared.storage == Storage::Keep;
     let mut checksum = Checksum::promised_by(call);
     let mut received = Received::default();
-    while let Some(frame) = body.frame().await {
+    while received.len < stop_at
+        && let Some(frame) = body.frame().await
+    {
         let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
         let wait = shared.faults.pass(data.len() as u64);
         if !wait.is_zero() {
@@ -173,35 +219,70 @@ async fn drain(mut body: Incoming) -> io::Result<()> {
     Ok(())
 }
 
-fn closed() -> io::Error {
+pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "a fault closes the connection")
 }
 
-/// The body of an answer, cut off in the middle when the second field says so.
-struct Content(AnswerContent, bool);
+/// The body of an answer.
+pub(crate) struct Content {
+    content: AnswerContent,
+    end: End,
+}
 
-impl Body for Content {
-    type Data = Bytes;
-    type Error = io::Error;
+/// How a body ends.
+enum End {
+    Whole,
+    /// In the middle, by a reset.
+    Reset,
+    /// The first half is out; it must reach the socket before the reset.
+    HalfIsOut,
+    ResetNow,
+}
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let truncated = self.1;
-        let piece = match &mut self.0 {
+impl Default for Content {
+    fn default() -> Self {
+        Self { content: AnswerContent::Bytes(Bytes::new()), end: End::Whole }
+    }
+}
+
+impl Content {
+    fn next_piece(&mut self) -> Bytes {
+        match &mut self.content {
             AnswerContent::Bytes(bytes) => std::mem::take(bytes),
             AnswerContent::Pages { pages, next, end } => {
                 let range = *next..(*next + PIECE).min(*end);
                 *next = range.end;
                 Bytes::from(pages.read(&range))
             }
-        };
-        Poll::Ready(match piece {
-            piece if piece.is_empty() => None,
-            _ if truncated => Some(Err(closed())),
-            piece => Some(Ok(Frame::data(piece))),
-        })
+        }
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.end {
+            End::Whole => match self.next_piece() {
+                piece if piece.is_empty() => Poll::Ready(None),
+                piece => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            },
+            End::Reset => {
+                self.end = End::HalfIsOut;
+                let piece = self.next_piece();
+                Poll::Ready(Some(Ok(Frame::data(piece.slice(..piece.len().div_ceil(2))))))
+            }
+            End::HalfIsOut => {
+                self.end = End::ResetNow;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            End::ResetNow => Poll::Ready(Some(Err(closed()))),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len())
+        SizeHint::with_exact(self.content.len())
     }
 }

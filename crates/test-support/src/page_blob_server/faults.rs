@@ -2,9 +2,10 @@
 //!
 //! Scripted ones are taken in the order in which they were ordered. Seeded ones depend on nothing but the seed,
 //! the operation, the blob, the offset and how often exactly that was asked before: the same requests meet the
-//! same faults, whatever the order in which they arrive.
+//! same faults, whatever the order in which they arrive. Which request starts a slow stretch ([`Fault::Slow`]) is
+//! decided in the same way; which others it meets is up to the clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,20 +20,35 @@ pub enum Fault {
     Refuse(Refusal),
     /// What was asked is done, and yet this is the answer.
     ActThenRefuse(Refusal),
-    /// The connection is closed before the body is read. Nothing is done.
+    /// The connection is reset before the body is read. Nothing is done.
     DropBeforeBody,
+    /// The connection is reset when half of the body has come. Nothing is done.
+    DropInBody,
+    /// The connection is reset when the whole body has come. Nothing is done.
+    DropAfterBody,
     /// What was asked is done; the connection is closed without an answer.
     LoseAnswer,
     /// What was asked is done; the connection is closed in the middle of the answer's body, or without an answer
     /// if that has none.
     TruncateAnswer,
-    /// What was asked is done, but only after a while.
+    /// What was asked is done, but only after a while: also when the client has given up by then.
     Delay(Duration),
+    /// From this request on, everybody's bodies pass slowly for a while.
+    Slow(Slowdown),
     /// The answer is 500 `OperationTimedOut`, and what was asked is done when the test calls
     /// [`PageBlobServer::release_late_writes`], under the conditions that it carries and what they find then.
     ///
     /// [`PageBlobServer::release_late_writes`]: super::PageBlobServer::release_late_writes
     ApplyLate,
+}
+
+/// A line that loses most of its bandwidth, and gets it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowdown {
+    /// What is left, over all connections.
+    pub bytes_per_second: u64,
+    /// For how long.
+    pub lasting: Duration,
 }
 
 impl Fault {
@@ -42,12 +58,42 @@ impl Fault {
     pub const TIMED_OUT: Self = Self::Refuse(refusal::OPERATION_TIMED_OUT);
     /// 500 `OperationTimedOut`, although what was asked is done.
     pub const TIMED_OUT_BUT_DONE: Self = Self::ActThenRefuse(refusal::OPERATION_TIMED_OUT);
+    /// 403 `AuthorizationPermissionMismatch`: not tried again.
+    pub const FORBIDDEN: Self = Self::Refuse(refusal::AUTHORIZATION_PERMISSION_MISMATCH);
     /// 429 `TooManyRequests`.
     pub const TOO_MANY: Self = Self::Refuse(refusal::TOO_MANY_REQUESTS);
 
     /// 503 `ServerBusy` that asks the client to stay away for `wait`.
     pub const fn busy_for(wait: Duration) -> Self {
         Self::Refuse(refusal::SERVER_BUSY.retry_after(wait))
+    }
+
+    /// The kind, by which injected faults are counted.
+    pub fn kind(&self) -> String {
+        let answer = |refusal: &Refusal| {
+            format!("{}{}", refusal.status, if refusal.retry_after.is_some() { "_retry_after" } else { "" })
+        };
+        match self {
+            Self::Refuse(refusal) => answer(refusal),
+            Self::ActThenRefuse(refusal) => format!("{}_but_done", answer(refusal)),
+            Self::DropBeforeBody => "reset_before_body".into(),
+            Self::DropInBody => "reset_in_body".into(),
+            Self::DropAfterBody => "reset_after_body".into(),
+            Self::LoseAnswer => "answer_lost".into(),
+            Self::TruncateAnswer => "answer_truncated".into(),
+            Self::Delay(_) => "delayed".into(),
+            Self::Slow(_) => "slowed".into(),
+            Self::ApplyLate => "applied_late".into(),
+        }
+    }
+
+    /// The same with the request to stay away for `wait`, where it is a refusal.
+    const fn asking_for(self, wait: Duration) -> Self {
+        match self {
+            Self::Refuse(refusal) => Self::Refuse(refusal.retry_after(wait)),
+            Self::ActThenRefuse(refusal) => Self::ActThenRefuse(refusal.retry_after(wait)),
+            other => other,
+        }
     }
 }
 
@@ -56,12 +102,18 @@ impl Fault {
 pub struct Rates {
     /// [`Fault::DropBeforeBody`].
     pub drop_before_body: f64,
+    /// [`Fault::DropInBody`].
+    pub drop_in_body: f64,
+    /// [`Fault::DropAfterBody`].
+    pub drop_after_body: f64,
     /// [`Fault::LoseAnswer`].
     pub lose_answer: f64,
     /// [`Fault::TruncateAnswer`].
     pub truncate_answer: f64,
     /// [`Fault::BUSY`].
     pub busy: f64,
+    /// [`Fault::TOO_MANY`].
+    pub too_many: f64,
     /// [`Fault::TIMED_OUT`].
     pub timed_out: f64,
     /// [`Fault::TIMED_OUT_BUT_DONE`].
@@ -70,8 +122,34 @@ pub struct Rates {
     pub apply_late: f64,
     /// [`Fault::Delay`] and for how long.
     pub delay: (f64, Duration),
+    /// [`Fault::Slow`] and how.
+    pub slow: (f64, Option<Slowdown>),
+    /// Of the refusals: the share that carries `Retry-After`, and what it says.
+    pub retry_after: (f64, Duration),
     /// Which operations are meant; none means all.
     pub only: Vec<Op>,
+}
+
+impl Rates {
+    /// Every kind of fault, each at `rate`; half of the refusals ask for a second.
+    pub fn of_every_kind(rate: f64) -> Self {
+        Self {
+            drop_before_body: rate,
+            drop_in_body: rate,
+            drop_after_body: rate,
+            lose_answer: rate,
+            truncate_answer: rate,
+            busy: rate,
+            too_many: rate,
+            timed_out: rate,
+            timed_out_but_done: rate,
+            apply_late: rate,
+            delay: (rate, Duration::from_millis(300)),
+            slow: (rate, Some(Slowdown { bytes_per_second: 4 << 20, lasting: Duration::from_millis(300) })),
+            retry_after: (0.5, Duration::from_secs(1)),
+            only: Vec::new(),
+        }
+    }
 }
 
 /// The fault plan of a server. Empty at first.
@@ -85,6 +163,7 @@ struct Plan {
     rules: Vec<Rule>,
     seeded: Option<Seeded>,
     throttle: Throttle,
+    injected: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -153,6 +232,11 @@ impl Faults {
         self.plan().rules.iter().map(|rule| rule.times).filter(|times| *times != u64::MAX).sum()
     }
 
+    /// How many requests have suffered so far, by [`Fault::kind`].
+    pub fn injected(&self) -> BTreeMap<String, u64> {
+        self.plan().injected.clone()
+    }
+
     /// Sets latency, bandwidth and the rate above which the server is busy.
     pub fn limit(&self, limits: Limits) {
         self.plan().throttle = Throttle::new(limits);
@@ -171,7 +255,14 @@ impl Faults {
             }
         }
         plan.rules.retain(|rule| rule.times > 0);
-        taken.or_else(|| plan.seeded.as_mut()?.draw(call))
+        let taken = taken.or_else(|| plan.seeded.as_mut()?.draw(call));
+        if let Some(fault) = &taken {
+            *plan.injected.entry(fault.kind()).or_default() += 1;
+        }
+        if let Some(Fault::Slow(slowdown)) = taken {
+            plan.throttle.slow_down(slowdown);
+        }
+        taken
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -214,15 +305,20 @@ impl Seeded {
         let rates = &self.rates;
         let table = [
             (rates.drop_before_body, Fault::DropBeforeBody),
+            (rates.drop_in_body, Fault::DropInBody),
+            (rates.drop_after_body, Fault::DropAfterBody),
             (rates.lose_answer, Fault::LoseAnswer),
             (rates.truncate_answer, Fault::TruncateAnswer),
             (rates.busy, Fault::BUSY),
+            (rates.too_many, Fault::TOO_MANY),
             (rates.timed_out, Fault::TIMED_OUT),
             (rates.timed_out_but_done, Fault::TIMED_OUT_BUT_DONE),
             (rates.apply_late, Fault::ApplyLate),
             (rates.delay.0, Fault::Delay(rates.delay.1)),
         ];
-        table.into_iter().find_map(|(rate, fault)| (random.f64() < rate).then_some(fault))
+        let slow = rates.slow.1.map(|slowdown| (rates.slow.0, Fault::Slow(slowdown)));
+        let drawn = table.into_iter().chain(slow).find_map(|(rate, fault)| (random.f64() < rate).then_some(fault))?;
+        Some(if random.f64() < rates.retry_after.0 { drawn.asking_for(rates.retry_after.1) } else { drawn })
     }
 }
 
@@ -295,5 +391,43 @@ mod tests {
         assert_eq!(forwards, draws(&mut (0..200).rev()));
         let struck = forwards.iter().filter(|(_, fault)| fault.is_some()).count();
         assert!((60..=120).contains(&struck), "{struck} of 200 at a rate of 44 %");
+    }
+    #[test]
+    fn every_kind_happens_and_is_counted() {
+        let faults = Faults::default();
+        faults.seeded(3, Rates::of_every_kind(0.05));
+        for at in 0..2000 {
+            faults.take(&put(at * 512));
+        }
+        let kinds: Vec<String> = faults.injected().into_keys().collect();
+        let expected = [
+            "429",
+            "429_retry_after",
+            "500",
+            "500_but_done",
+            "500_retry_after",
+            "500_retry_after_but_done",
+            "503",
+            "503_retry_after",
+            "answer_lost",
+            "answer_truncated",
+            "applied_late",
+            "delayed",
+            "reset_after_body",
+            "reset_before_body",
+            "reset_in_body",
+            "slowed",
+        ];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_slow_stretch_begins_with_its_request() {
+        let faults = Faults::default();
+        let slowdown = Slowdown { bytes_per_second: 1000, lasting: Duration::from_secs(60) };
+        faults.next(Op::PutPage, Fault::Slow(slowdown));
+        assert_eq!(faults.pass(10_000), Duration::ZERO);
+        faults.take(&put(0));
+        assert!(faults.pass(10_000) > Duration::from_secs(9));
     }
 }

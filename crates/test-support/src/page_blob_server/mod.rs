@@ -7,26 +7,26 @@
 //! recordings of the service show. It is no proof of what Azure does.
 
 mod account;
-mod answer;
+pub(crate) mod answer;
 mod auth;
 mod blob;
 mod clock;
-mod connection;
+pub(crate) mod connection;
 mod faults;
 mod lease;
 mod operations;
 mod pages;
 mod received;
-mod refusal;
-mod request;
-mod stats;
+pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod stats;
 mod throttle;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -38,10 +38,10 @@ use self::operations::Step;
 use self::pages::PageMap;
 use self::received::Received;
 use self::request::Call;
-use self::stats::Recorder;
+use self::stats::{Ending, Recorder};
 
 pub use self::auth::Auth;
-pub use self::faults::{Fault, Faults, Rates};
+pub use self::faults::{Fault, Faults, Rates, Slowdown};
 pub use self::pages::{PageKind, PageRun, Storage};
 pub use self::refusal::Refusal;
 pub use self::request::Op;
@@ -87,7 +87,7 @@ pub(crate) struct Shared {
     recorder: Mutex<Recorder>,
     faults: Faults,
     clock: Clock,
-    auth: Auth,
+    auth: Mutex<Auth>,
     storage: Storage,
     /// Writes that were answered with a time-out and wait to be carried out.
     late: Mutex<Vec<(Call, Received)>>,
@@ -114,7 +114,7 @@ impl PageBlobServer {
             recorder: Mutex::new(Recorder::new(options.journal_limit)),
             faults: Faults::default(),
             clock: Clock::default(),
-            auth: options.auth,
+            auth: Mutex::new(options.auth),
             storage: options.storage,
             late: Mutex::default(),
         });
@@ -150,6 +150,16 @@ impl PageBlobServer {
     /// Moves the server's clock ahead: leases and signatures run out.
     pub fn advance_clock(&self, by: Duration) {
         self.shared.clock.advance(by);
+    }
+
+    /// From now on requests must prove who sent them in this way: a key was rotated, a signature revoked.
+    pub fn set_auth(&self, auth: Auth) {
+        *lock(&self.shared.auth) = auth;
+    }
+
+    /// Deletes a container with all that is in it, leased or not.
+    pub fn delete_container(&self, name: &str) {
+        lock(&self.shared.account).containers.remove(name);
     }
 
     /// Creates a container.
@@ -229,10 +239,17 @@ impl PageBlobServer {
     }
 
     /// Carries out the writes that were answered with a time-out, under the conditions that they carry and what
-    /// these find now; the status of each.
+    /// these find now; the status of each. The journal tells of them as begun now.
     pub fn release_late_writes(&self) -> Vec<u16> {
         let late = std::mem::take(&mut *lock(&self.shared.late));
-        late.iter().map(|(call, body)| self.shared.step(call, body).map_or_else(|e| e.status, |a| a.status)).collect()
+        let carry_out = |(call, body): &(Call, Received)| {
+            let began = Instant::now();
+            let result = self.shared.step(call, body).map(|answer| answer.status);
+            let ending = Ending { call, began, received: body.len, sent: 0, result, answered: false };
+            lock(&self.shared.recorder).note(&ending);
+            result.unwrap_or_else(|refusal| refusal.status)
+        };
+        late.iter().map(carry_out).collect()
     }
 }
 
@@ -269,6 +286,6 @@ fn split(path: &str) -> (&str, &str) {
     path.split_once('/').unwrap_or((path, ""))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

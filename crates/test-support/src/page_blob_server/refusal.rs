@@ -35,6 +35,14 @@ impl Refusal {
 macro_rules! refusals {
     ($($name:ident: $status:literal $code:literal $message:literal;)*) => {
         $(#[doc = concat!($status, " ", $code)] pub(crate) const $name: Refusal = Refusal::new($status, $code, $message);)*
+
+        /// The refusal that another service's answer is.
+        pub(crate) fn named(status: u16, code: &str) -> Refusal {
+            match (status, code) {
+                $(($status, $code) => $name,)*
+                _ => Refusal::new(status, "another code", ""),
+            }
+        }
     };
 }
 

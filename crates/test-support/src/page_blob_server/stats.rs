@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -66,11 +67,16 @@ pub struct JournalEntry {
     pub code: Option<&'static str>,
     /// Whether the client was told.
     pub answered: bool,
+    /// When it had come, body and all, and was about to be carried out.
+    pub began: Instant,
+    /// When it had been carried out or refused.
+    pub ended: Instant,
 }
 
 /// How a request ended.
 pub(crate) struct Ending<'a> {
     pub(crate) call: &'a Call,
+    pub(crate) began: Instant,
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) result: Result<u16, Refusal>,
@@ -95,7 +101,7 @@ impl Recorder {
     }
 
     pub(crate) fn record(&mut self, ending: &Ending<'_>) {
-        let Ending { call, received, sent, result, answered } = *ending;
+        let Ending { call, received, sent, result, answered, .. } = *ending;
         let status = result.unwrap_or_else(|refusal| refusal.status);
         let stats = &mut self.stats;
         *stats.requests.entry(call.op).or_default() += 1;
@@ -117,6 +123,12 @@ impl Recorder {
             stats.client_errors += u64::from((400..500).contains(&status));
             stats.server_errors += u64::from(status >= 500);
         }
+        self.note(ending);
+    }
+
+    /// Writes it down without counting it: a late effect of a request that was counted when it came.
+    pub(crate) fn note(&mut self, ending: &Ending<'_>) {
+        let Ending { call, began, result, answered, .. } = *ending;
         if self.journal_limit == 0 {
             return;
         }
@@ -129,9 +141,11 @@ impl Recorder {
             range: named_range(call),
             sequence: call.number("x-ms-if-sequence-number-eq").ok().flatten(),
             lease: call.header("x-ms-lease-id").map(str::to_owned),
-            status,
+            status: result.unwrap_or_else(|refusal| refusal.status),
             code: result.err().map(|refusal| refusal.code),
             answered,
+            began,
+            ended: Instant::now(),
         });
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::faults::Slowdown;
+
 /// Limits in force. Without any at first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
@@ -27,6 +29,8 @@ pub struct BusyAbove {
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pub(crate) limits: Limits,
+    /// A slow stretch and when it ends.
+    slow: Option<(u64, Instant)>,
     /// When the line is free again.
     free_at: Instant,
     /// What is in the bucket, and when that was worked out.
@@ -42,7 +46,7 @@ impl Default for Throttle {
 impl Throttle {
     pub(crate) fn new(limits: Limits) -> Self {
         let now = Instant::now();
-        Self { limits, free_at: now, bucket: (0.0, now) }
+        Self { limits, slow: None, free_at: now, bucket: (0.0, now) }
     }
 
     /// Whether the bucket has room for a body of `bytes`; if so, it is in.
@@ -60,10 +64,16 @@ impl Throttle {
         fits
     }
 
+    /// From now on, for a while, the line is slow.
+    pub(crate) fn slow_down(&mut self, to: Slowdown) {
+        self.slow = Some((to.bytes_per_second, Instant::now() + to.lasting));
+    }
+
     /// How long `bytes` more take on the line.
     pub(crate) fn pass(&mut self, bytes: u64) -> Duration {
-        let Some(rate) = self.limits.bytes_per_second else { return Duration::ZERO };
         let now = Instant::now();
+        let slow = self.slow.filter(|(_, until)| now < *until).map(|(rate, _)| rate);
+        let Some(rate) = slow.into_iter().chain(self.limits.bytes_per_second).min() else { return Duration::ZERO };
         self.free_at = self.free_at.max(now) + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
         self.free_at - now
     }

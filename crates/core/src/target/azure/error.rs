@@ -7,6 +7,8 @@
 //! Source of the codes: Microsoft Learn, "Blob Storage error codes" and "Common REST API error codes".
 
 use std::fmt;
+use std::fmt::Write;
+use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use jiff::Timestamp;
@@ -16,6 +18,10 @@ use super::endpoint::BlobEndpoint;
 use super::service_message::{Redactor, ServiceMessage};
 use crate::size::PageRange;
 use crate::target::TargetError;
+
+/// Clocks that differ by less are no reason to refuse: the service bears 15 minutes, but the start of a
+/// signature that was made just now can be missed by less.
+const CLOCKS_AGREE: Duration = Duration::from_secs(60);
 
 /// What is being tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +35,14 @@ pub(super) enum Operation {
     ListPages(PageRange),
     ListChanges(PageRange),
     SetMetadata,
-    SetSequence,
+    RaiseSequence,
     Snapshot,
     ListSnapshots,
     DeleteSnapshot,
     AcquireLease,
     RenewLease,
     ReleaseLease,
+    BreakLease,
     PutObject,
     GetObject,
     ListObjects,
@@ -55,13 +62,14 @@ impl Operation {
             Self::ListPages(_) => "list pages",
             Self::ListChanges(_) => "list changed pages",
             Self::SetMetadata => "set the metadata",
-            Self::SetSequence => "set the sequence number",
+            Self::RaiseSequence => "raise the sequence number",
             Self::Snapshot => "take a snapshot",
             Self::ListSnapshots => "list snapshots",
             Self::DeleteSnapshot => "delete a snapshot",
             Self::AcquireLease => "take the lease",
             Self::RenewLease => "renew the lease",
             Self::ReleaseLease => "release the lease",
+            Self::BreakLease => "break the lease",
             Self::PutObject => "put an object",
             Self::GetObject => "get an object",
             Self::ListObjects => "list objects",
@@ -161,7 +169,7 @@ impl ErrorMap {
     fn of_status(&self, operation: Operation, status: u16, message: ServiceMessage) -> TargetError {
         let location = self.location.clone();
         let name = operation.name();
-        let ServiceMessage { code, words: reason, retry_after } = message;
+        let ServiceMessage { code, words: reason, retry_after, date } = message;
         match (status, code.as_str()) {
             // Emulators say so with a status that asks to try again, in vain.
             (_, "FeatureNotSupported" | "APINotImplemented") => {
@@ -193,14 +201,16 @@ impl ErrorMap {
             }
             (_, "InvalidBlobType") => TargetError::WrongKind { location, found: "blob of another kind".to_owned() },
             (_, "Crc64Mismatch" | "Md5Mismatch") => TargetError::Checksum { operation: name, location, reason },
-            (_, "ContainerNotFound") => TargetError::ContainerNotFound { operation: name, location },
+            (_, "ContainerNotFound" | "ContainerBeingDeleted") => {
+                TargetError::ContainerNotFound { operation: name, location }
+            }
             (404, _) | (_, "PreviousSnapshotNotFound") => TargetError::NotFound { operation: name, location, reason },
             (401, _) | (_, "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation") => {
-                TargetError::Unauthenticated { operation: name, location, reason: self.why_not_accepted(reason) }
+                TargetError::Unauthenticated { operation: name, location, reason: self.why_not_accepted(reason, date) }
             }
             // Azurite's code for this is the one that Azure keeps for what is not permitted.
             (403, _) if self.signature_has_expired() || reason.contains("failed to authenticate") => {
-                TargetError::Unauthenticated { operation: name, location, reason: self.why_not_accepted(reason) }
+                TargetError::Unauthenticated { operation: name, location, reason: self.why_not_accepted(reason, date) }
             }
             (403, _) => TargetError::Forbidden { operation: name, location, reason },
             (413 | 416, _) | (_, "InvalidPageRange" | "InvalidRange" | "RequestBodyTooLarge") => {
@@ -219,14 +229,17 @@ impl ErrorMap {
         self.signature_expiry.is_some_and(|expiry| expiry <= Timestamp::now())
     }
 
-    /// `reason`, and whether the signature has simply expired.
-    fn why_not_accepted(&self, reason: String) -> String {
-        match self.signature_expiry {
-            Some(expiry) if self.signature_has_expired() => {
-                format!("{reason}; the shared access signature expired at {expiry}: give a new one")
-            }
-            _ => reason,
+    /// `reason`, whether this machine's clock is wrong by the service's, and whether the signature has
+    /// simply expired.
+    fn why_not_accepted(&self, mut reason: String, date: Option<Timestamp>) -> String {
+        let now = Timestamp::now();
+        if let Some(date) = date.filter(|date| date.duration_since(now).unsigned_abs() > CLOCKS_AGREE) {
+            let _ =
+                write!(reason, "; the service's clock says {date}, this machine's {now:.0}: set this machine's clock");
+        } else if let Some(expiry) = self.signature_expiry.filter(|_| self.signature_has_expired()) {
+            let _ = write!(reason, "; the shared access signature expired at {expiry}: give a new one");
         }
+        reason
     }
 }
 
@@ -244,7 +257,9 @@ fn out_of_reach(error: &azure_core::Error) -> bool {
 /// A lease that is missing or not ours, to each operation what it means.
 fn lease_trouble(operation: Operation, location: String, reason: String) -> TargetError {
     match operation {
-        Operation::RenewLease | Operation::ReleaseLease => TargetError::LeaseLost { location, reason },
+        Operation::RenewLease | Operation::ReleaseLease | Operation::BreakLease => {
+            TargetError::LeaseLost { location, reason }
+        }
         Operation::AcquireLease => TargetError::LeaseHeld { location },
         // Only what exists can be leased.
         Operation::Create => TargetError::AlreadyExists { location },
@@ -293,6 +308,33 @@ mod tests {
                 "{status}: {error:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_named_with_the_services_own() {
+        let refused = |date: Timestamp| {
+            let mut headers = Headers::new();
+            headers.insert("x-ms-error-code", "AuthenticationFailed");
+            headers.insert("date", date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            let response = RawResponse::from_bytes(StatusCode::Forbidden, headers, Vec::new());
+            let status = StatusCode::Forbidden;
+            let kind = ErrorKind::HttpResponse { status, error_code: None, raw_response: Some(Box::new(response)) };
+            map().of(put(), &azure_core::Error::with_message(kind, "no")).to_string()
+        };
+        let now = Timestamp::now();
+        for off in [Duration::from_secs(20 * 60), Duration::from_secs(400 * 86_400)] {
+            for date in [now + off, now - off] {
+                let year_to_minute = date.strftime("%Y-%m-%dT%H:%M").to_string();
+                let said = refused(date);
+                assert!(said.contains("set this machine's clock") && said.contains(&year_to_minute), "{said}");
+            }
+        }
+        assert!(!refused(now).contains("clock"), "{}", refused(now));
+    }
+
+    #[test]
+    fn a_container_that_is_being_deleted_is_as_good_as_gone() {
+        assert!(matches!(mapped(put(), 409, "ContainerBeingDeleted"), TargetError::ContainerNotFound { .. }));
     }
 
     #[test]

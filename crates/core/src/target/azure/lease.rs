@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_storage_blob::models::BlobClientAcquireLeaseOptions;
+use azure_storage_blob::models::{BlobClientAcquireLeaseOptions, BlobClientBreakLeaseOptions};
 
 use super::client::StorageClient;
 use super::error::Operation;
@@ -37,6 +37,15 @@ pub(super) async fn release(client: &StorageClient, lease: LeaseId) -> Result<()
     let operation = Operation::ReleaseLease;
     match client.blob().release_lease(lease.to_string(), None).await.map_err(client.failed(operation)) {
         Ok(_) | Err(TargetError::LeaseLost { .. } | TargetError::NotFound { .. }) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+/// Ends the lease at once, whoever holds it; one that is not there needs no breaking.
+pub(super) async fn break_now(client: &StorageClient) -> Result<(), TargetError> {
+    let options = BlobClientBreakLeaseOptions { break_period: Some(0), ..BlobClientBreakLeaseOptions::default() };
+    match client.blob().break_lease(Some(options)).await.map_err(client.failed(Operation::BreakLease)) {
+        Ok(_) | Err(TargetError::LeaseLost { .. }) => Ok(()),
         Err(other) => Err(other),
     }
 }

@@ -115,8 +115,8 @@ impl PageTarget for AzurePageBlob {
         page_blob::create(&self.client, &self.length, len, metadata).await
     }
 
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
-        page_blob::resize(&self.client, &self.length, len, lease).await
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        page_blob::resize(&self.client, &self.length, len, lease, etag).await
     }
 
     async fn put(&self, range: PageRange, data: Bytes, fence: Fence) -> Result<(), TargetError> {
@@ -149,16 +149,16 @@ impl PageTarget for AzurePageBlob {
         page_ranges::changed(&self.client, &self.diff_trust, since, window).await
     }
 
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError> {
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
         page_blob::set_metadata(&self.client, metadata, lease, etag).await
     }
 
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        page_blob::set_sequence(&self.client, sequence, lease).await
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        page_blob::raise_sequence(&self.client, sequence, lease).await
     }
 
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
-        snapshots::take(&self.client, metadata, lease).await
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError> {
+        snapshots::take(&self.client, metadata, lease, etag).await
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {
@@ -180,6 +180,10 @@ impl PageTarget for AzurePageBlob {
 
     async fn release_lease(&self, lease: LeaseId) -> Result<(), TargetError> {
         lease::release(&self.client, lease).await
+    }
+
+    async fn break_lease(&self) -> Result<(), TargetError> {
+        lease::break_now(&self.client).await
     }
 
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError> {

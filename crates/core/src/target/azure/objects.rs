@@ -1,6 +1,7 @@
 //! Small immutable objects beside the blob: block blobs under `<blob>.libmigrate/`.
 
 use azure_core::http::{Method, Request};
+use azure_storage_blob::models::{BlobClientDeleteOptions, BlobClientGetPropertiesResultHeaders};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -71,11 +72,24 @@ pub(super) async fn list(client: &StorageClient, prefix: &str) -> Result<Vec<Str
     Ok(names)
 }
 
+/// On condition that it is still what is found now: a deletion that the service carries out late must not take
+/// what was put under the same name since, for the name is that of the content.
 pub(super) async fn delete(client: &StorageClient, name: &str) -> Result<(), TargetError> {
     let operation = Operation::DeleteObject;
     check_name(client, operation, name)?;
-    match client.object(operation, name)?.delete(None).await.map_err(client.failed(operation)) {
-        Ok(_) | Err(TargetError::NotFound { .. }) => Ok(()),
+    let object = client.object(operation, name)?;
+    let found = match object.get_properties(None).await.map_err(client.failed(operation)) {
+        Err(TargetError::NotFound { .. }) => return Ok(()),
+        found => found?,
+    };
+    let etag = found.etag().map_err(client.failed(operation))?;
+    let options = BlobClientDeleteOptions {
+        if_match: Some(etag.ok_or_else(|| client.errors().bad_answer(operation, "it has no ETag"))?),
+        ..BlobClientDeleteOptions::default()
+    };
+    match object.delete(Some(options)).await.map_err(client.failed(operation)) {
+        // Put anew in this moment, so it is wanted.
+        Ok(_) | Err(TargetError::NotFound { .. } | TargetError::Changed { .. }) => Ok(()),
         Err(other) => Err(other),
     }
 }

@@ -108,11 +108,15 @@ pub(super) async fn resize(
     length: &KnownLength,
     len: u64,
     lease: LeaseId,
+    etag: &ETag,
 ) -> Result<(), TargetError> {
     let operation = Operation::Resize;
     check_length(client, operation, len)?;
-    let options =
-        PageBlobClientResizeOptions { lease_id: Some(lease.to_string()), ..PageBlobClientResizeOptions::default() };
+    let options = PageBlobClientResizeOptions {
+        lease_id: Some(lease.to_string()),
+        if_match: Some(Etag::from(etag.0.as_str())),
+        ..PageBlobClientResizeOptions::default()
+    };
     client.pages().resize(len, Some(options)).await.map_err(client.failed(operation))?;
     length.set(len);
     Ok(())
@@ -286,21 +290,21 @@ pub(super) async fn set_metadata(
     client: &StorageClient,
     metadata: &Metadata,
     lease: LeaseId,
-    etag: Option<&ETag>,
+    etag: &ETag,
 ) -> Result<(), TargetError> {
     let operation = Operation::SetMetadata;
     let metadata = client.metadata_headers(operation, metadata)?;
     let options = BlobClientSetMetadataOptions {
         lease_id: Some(lease.to_string()),
-        if_match: etag.map(|etag| Etag::from(etag.0.as_str())),
+        if_match: Some(Etag::from(etag.0.as_str())),
         ..BlobClientSetMetadataOptions::default()
     };
     client.blob().set_metadata(&metadata, Some(options)).await.map_err(client.failed(operation))?;
     Ok(())
 }
 
-pub(super) async fn set_sequence(client: &StorageClient, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-    let operation = Operation::SetSequence;
+pub(super) async fn raise_sequence(client: &StorageClient, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+    let operation = Operation::RaiseSequence;
     let options = PageBlobClientSetSequenceNumberOptions {
         blob_sequence_number: Some(wire_sequence(client, operation, sequence)?),
         lease_id: Some(lease.to_string()),
@@ -308,7 +312,7 @@ pub(super) async fn set_sequence(client: &StorageClient, sequence: u64, lease: L
     };
     client
         .pages()
-        .set_sequence_number(SequenceNumberActionType::Update, Some(options))
+        .set_sequence_number(SequenceNumberActionType::Max, Some(options))
         .await
         .map_err(client.failed(operation))?;
     Ok(())

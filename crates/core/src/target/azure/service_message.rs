@@ -35,17 +35,24 @@ pub(super) struct ServiceMessage {
     pub(super) words: String,
     /// When to come back.
     pub(super) retry_after: Option<Duration>,
+    /// What time it was by the service's clock.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl ServiceMessage {
     /// Of an error with a status.
     pub(super) fn read(error: &azure_core::Error, redactor: &Redactor) -> Self {
         let ErrorKind::HttpResponse { error_code, raw_response, .. } = error.kind() else {
-            return Self { code: String::new(), words: redactor.clean(&error.to_string()), retry_after: None };
+            return Self {
+                code: String::new(),
+                words: redactor.clean(&error.to_string()),
+                retry_after: None,
+                date: None,
+            };
         };
         let Some(response) = raw_response else {
             let code = error_code.as_deref().map(|code| redactor.clean(code)).unwrap_or_default();
-            return Self { words: code.clone(), code, retry_after: None };
+            return Self { words: code.clone(), code, retry_after: None, date: None };
         };
         let body = Body::read(response);
         let header = |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name));
@@ -58,7 +65,9 @@ impl ServiceMessage {
         if let Some(id) = header("x-ms-request-id") {
             words = format!("{words}, request {}", redactor.clean(id));
         }
-        Self { code, words, retry_after: retry_after(response.headers(), Timestamp::now()) }
+        let date =
+            header("date").and_then(|date| jiff::fmt::rfc2822::parse(date.trim()).ok()).map(|date| date.timestamp());
+        Self { code, words, retry_after: retry_after(response.headers(), Timestamp::now()), date }
     }
 }
 
@@ -200,10 +209,18 @@ fn mask_after(text: &str, marker: &str) -> String {
     masked
 }
 
-/// JSON web tokens start with the Base64 of `{"`.
+/// JSON web tokens start with the Base64 of `{"`; the signature of one request is 32 bytes in Base64.
 fn mask_tokens(text: &str) -> String {
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let is_token = |word: &str| word.len() > 20 && word.trim_start_matches(['"', '\'', '(']).starts_with("eyJ");
-    text.split(' ').map(|word| if is_token(word) { "***" } else { word }).collect::<Vec<_>>().join(" ")
+    let is_signature = |word: &str| {
+        let word = word.trim_matches(|c| !base64(c));
+        word.len() == 44 && word.ends_with('=') && word.chars().all(base64)
+    };
+    text.split(' ')
+        .map(|word| if is_token(word) || is_signature(word) { "***" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Snapshots of the blob.
 
+use azure_core::http::Etag;
 use azure_storage_blob::models::{
     BlobClientCreateSnapshotOptions, BlobClientCreateSnapshotResultHeaders, BlobItem, ListBlobsIncludeItem,
 };
@@ -7,18 +8,20 @@ use azure_storage_blob::models::{
 use super::blob_list;
 use super::client::StorageClient;
 use super::error::Operation;
-use crate::target::{LeaseId, Metadata, Snapshot, SnapshotId, TargetError};
+use crate::target::{ETag, LeaseId, Metadata, Snapshot, SnapshotId, TargetError};
 
 /// Without pairs the service gives the snapshot those of the blob.
 pub(super) async fn take(
     client: &StorageClient,
     metadata: &Metadata,
     lease: LeaseId,
+    etag: &ETag,
 ) -> Result<SnapshotId, TargetError> {
     let operation = Operation::Snapshot;
     let options = BlobClientCreateSnapshotOptions {
         metadata: Some(client.metadata_headers(operation, metadata)?),
         lease_id: Some(lease.to_string()),
+        if_match: Some(Etag::from(etag.0.as_str())),
         ..BlobClientCreateSnapshotOptions::default()
     };
     let answer = client.blob().create_snapshot(Some(options)).await.map_err(client.failed(operation))?;

@@ -20,12 +20,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::error::{Error, ErrorKind};
-use azure_core::http::headers::Headers;
+use azure_core::http::headers::{AUTHORIZATION, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::options::{AzureOptions, Proxy};
+use crate::secret::Secret;
 use crate::size::MIB;
 
 /// The longest answer that is read. The longest that is asked for is one 4 MiB piece of a blob; a page
@@ -152,7 +153,7 @@ impl HttpClient for BlobTransport {
         self.counters.sent.fetch_add(body_len, Ordering::Relaxed);
 
         let status = answer.status().as_u16().into();
-        let headers = wire_headers(answer.headers());
+        let headers = wire_headers(answer.headers(), &secrets_of(request));
         let incoming = Incoming {
             answer,
             pace: self.pace,
@@ -241,11 +242,24 @@ fn plain_text(error: reqwest::Error) -> String {
     text
 }
 
-/// Header values that are no text are left out: none that is read here may hold any.
-fn wire_headers(headers: &reqwest::header::HeaderMap) -> Headers {
+/// What a request proves itself with: its signature, as it was sent and decoded, and its authorization.
+fn secrets_of(request: &Request) -> Vec<Secret<String>> {
+    let url = request.url();
+    let sent = url.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.strip_prefix("sig="));
+    let decoded = url.query_pairs().filter(|(name, _)| name == "sig").map(|(_, value)| value.into_owned());
+    let authorization = request.headers().get_optional_str(&AUTHORIZATION);
+    let proof = authorization.and_then(|value| value.rsplit([' ', ':']).next());
+    let secrets = sent.chain(proof).map(str::to_owned).chain(decoded);
+    secrets.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
+}
+
+/// Header values that are no text are left out: none that is read here may hold any. So are those that
+/// repeat what the request proved itself with: the client library logs headers.
+fn wire_headers(headers: &reqwest::header::HeaderMap, secrets: &[Secret<String>]) -> Headers {
     let mut kept = Headers::new();
     for (name, value) in headers {
-        if let Ok(value) = value.to_str() {
+        let Ok(value) = value.to_str() else { continue };
+        if !secrets.iter().any(|secret| value.contains(secret.expose().as_str())) {
             kept.insert(name.as_str().to_owned(), value.to_owned());
         }
     }

@@ -28,6 +28,7 @@ impl Home {
         for folder in [&place.folder, &place.snapshots(), &place.objects()] {
             durable_file::create_folder(folder).map_err(io_error(OPERATION, folder))?;
         }
+        place.check_folder(OPERATION)?;
         let _one_creator = LeaseLock::acquire(place, &format!("being created by process {}\n", std::process::id()))?;
         self.check_vacant(OPERATION)?;
 

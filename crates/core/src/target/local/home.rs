@@ -51,10 +51,11 @@ impl Home {
         Ok(Some(TargetState { len, etag: record.etag(), sequence: record.sequence, metadata: record.metadata, leased }))
     }
 
-    pub(super) fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
+    pub(super) fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
         const OPERATION: &str = "resize";
         self.check_len(OPERATION, len)?;
         self.change(OPERATION, lease, |held, record| {
+            self.check_etag(OPERATION, record, etag)?;
             // Durable before the new etag says so.
             held.replica
                 .set_len(len)
@@ -106,31 +107,19 @@ impl Home {
         pages::data_ranges(&file, window).map_err(io_error(OPERATION, &self.place.replica))
     }
 
-    pub(super) fn set_metadata(
-        &self,
-        metadata: Metadata,
-        lease: LeaseId,
-        etag: Option<&ETag>,
-    ) -> Result<(), TargetError> {
+    pub(super) fn set_metadata(&self, metadata: Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
         const OPERATION: &str = "set metadata";
         self.change(OPERATION, lease, |_, record| {
-            let current = record.etag();
-            if let Some(expected) = etag.filter(|expected| **expected != current) {
-                return Err(TargetError::Changed {
-                    operation: OPERATION,
-                    location: self.place.location(),
-                    reason: format!("its etag is {}, not {}", current.0, expected.0),
-                });
-            }
+            self.check_etag(OPERATION, record, etag)?;
             record.metadata = metadata;
             record.touch();
             Ok(())
         })
     }
 
-    pub(super) fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.change("set sequence number", lease, |_, record| {
-            record.sequence = sequence;
+    pub(super) fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        self.change("raise sequence number", lease, |_, record| {
+            record.sequence = record.sequence.max(sequence);
             record.touch();
             Ok(())
         })
@@ -140,11 +129,13 @@ impl Home {
         &self,
         metadata: Metadata,
         lease: LeaseId,
+        etag: &ETag,
         cancelled: &CancellationToken,
     ) -> Result<SnapshotId, TargetError> {
         const OPERATION: &str = "take snapshot";
         let mut held = self.held_mut();
         let held = self.check_lease(OPERATION, held.as_mut(), lease)?;
+        self.check_etag(OPERATION, &held.record, etag)?;
         // The number is spent, durably, before anything bears it.
         let mut record = held.record.clone();
         let id = record.name_snapshot();
@@ -169,6 +160,7 @@ impl Home {
         }
         // Not a stranger's file, and none that we cannot read: only then is there a folder to lock.
         self.record(OPERATION)?;
+        self.place.check_folder(OPERATION)?;
         let lock = LeaseLock::acquire(&self.place, &lease_lock::holder(proposed))?;
         // Only now does nobody else change what is read here.
         let record = self.record(OPERATION)?;
@@ -198,6 +190,14 @@ impl Home {
     /// Waits for the writes under way: none of them lands after the release.
     pub(super) fn release_lease(&self, lease: LeaseId) {
         self.held_mut().take_if(|held| held.lease == lease);
+    }
+
+    /// Fails while somebody holds the lock: its holder may be in the middle of a write.
+    pub(super) fn break_lease(&self) -> Result<(), TargetError> {
+        match lease_lock::holder_now(&self.place).map_err(io_error("break lease", &self.place.lock()))? {
+            Some(holder) => Err(TargetError::LeaseHeld { location: format!("{} ({holder})", self.place.location()) }),
+            None => Ok(()),
+        }
     }
 
     /// One fenced write of pages. Several may run at once.
@@ -254,6 +254,15 @@ impl Home {
             Some(_) => Err(self.place.fenced(operation, format!("the lease is not {lease}"))),
             None => Err(self.place.fenced(operation, "this handle does not hold the lease")),
         }
+    }
+
+    fn check_etag(&self, operation: &'static str, record: &TargetRecord, expected: &ETag) -> Result<(), TargetError> {
+        let current = record.etag();
+        if current == *expected {
+            return Ok(());
+        }
+        let reason = format!("its etag is {}, not {}", current.0, expected.0);
+        Err(TargetError::Changed { operation, location: self.place.location(), reason })
     }
 
     fn open_view(&self, view: &View, operation: &'static str) -> Result<File, TargetError> {

@@ -30,9 +30,7 @@ impl LeaseLock {
         let failed = io_error("acquire lease", &path);
         let file = open(&path).map_err(&failed)?;
         if !lock_exclusively(&file).map_err(&failed)? {
-            let holder = durable_file::read_bounded(&path, 4096).ok().flatten().unwrap_or_default();
-            let holder = String::from_utf8_lossy(&holder);
-            return Err(TargetError::LeaseHeld { location: format!("{} ({})", place.location(), holder.trim()) });
+            return Err(TargetError::LeaseHeld { location: format!("{} ({})", place.location(), words(&path)) });
         }
         let mut lock = Self { file };
         lock.write(holder).map_err(&failed)?;
@@ -77,6 +75,17 @@ pub(super) fn is_held(place: &Place) -> io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Who holds the lock now, in words.
+pub(super) fn holder_now(place: &Place) -> io::Result<Option<String>> {
+    Ok(is_held(place)?.then(|| words(&place.lock())))
+}
+
+/// What the holder wrote of itself.
+fn words(path: &Path) -> String {
+    let holder = durable_file::read_bounded(path, 4096).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&holder).trim().to_owned()
 }
 
 fn open(path: &Path) -> io::Result<File> {

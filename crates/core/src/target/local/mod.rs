@@ -128,8 +128,9 @@ impl PageTarget for LocalTarget {
         self.run("create", move |home| home.create(len, metadata)).await
     }
 
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.run("resize", move |home| home.resize(len, lease)).await
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        let etag = etag.clone();
+        self.run("resize", move |home| home.resize(len, lease, &etag)).await
     }
 
     async fn put(&self, range: PageRange, data: Bytes, fence: Fence) -> Result<(), TargetError> {
@@ -162,21 +163,21 @@ impl PageTarget for LocalTarget {
         Ok(None)
     }
 
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError> {
-        let (metadata, etag) = (metadata.clone(), etag.cloned());
-        self.run("set metadata", move |home| home.set_metadata(metadata, lease, etag.as_ref())).await
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        let (metadata, etag) = (metadata.clone(), etag.clone());
+        self.run("set metadata", move |home| home.set_metadata(metadata, lease, &etag)).await
     }
 
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.run("set sequence number", move |home| home.set_sequence(sequence, lease)).await
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        self.run("raise sequence number", move |home| home.raise_sequence(sequence, lease)).await
     }
 
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
-        let metadata = metadata.clone();
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError> {
+        let (metadata, etag) = (metadata.clone(), etag.clone());
         // A copy can take long: it stops soon after the caller stopped waiting.
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
-        self.run("take snapshot", move |home| home.snapshot(metadata, lease, &cancelled)).await
+        self.run("take snapshot", move |home| home.snapshot(metadata, lease, &etag, &cancelled)).await
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {
@@ -203,6 +204,11 @@ impl PageTarget for LocalTarget {
             Ok(())
         })
         .await
+    }
+
+    /// A living process cannot be kept from a write that it has begun: stop it instead.
+    async fn break_lease(&self) -> Result<(), TargetError> {
+        self.run("break lease", Home::break_lease).await
     }
 
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError> {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::private_folder::{PrivateFolder, Refused};
 use crate::target::{SnapshotId, TargetError};
 
 /// Where a replica and the things beside it live.
@@ -29,6 +30,19 @@ impl Place {
 
     pub(super) fn location(&self) -> String {
         self.replica.display().to_string()
+    }
+
+    /// Refuses a folder beside the replica that others can change: what lies in it is a server's disk, and
+    /// is believed.
+    pub(super) fn check_folder(&self, operation: &'static str) -> Result<(), TargetError> {
+        match PrivateFolder::open(&self.folder) {
+            Ok(_) => Ok(()),
+            Err(Refused::Exposed { path, exposure }) => Err(TargetError::Unusable {
+                location: path.display().to_string(),
+                problem: format!("it {}", exposure.of(&path)),
+            }),
+            Err(Refused::Io { path, source }) => Err(io_error(operation, &path)(source)),
+        }
     }
 
     /// The folder that holds the replica.

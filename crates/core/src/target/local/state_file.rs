@@ -57,7 +57,13 @@ impl TargetRecord {
 
     /// `None` when there is no state file.
     pub(super) fn load(place: &Place, operation: &'static str) -> Result<Option<Self>, TargetError> {
-        read_record(&place.state(), operation)
+        let record: Option<Self> = read_record(&place.state(), operation)?;
+        match record {
+            Some(record) if record.changes == u64::MAX || record.next_snapshot == u64::MAX => {
+                Err(damaged(&place.state(), "its counters are at their end, where no use brings them; restore it"))
+            }
+            record => Ok(record),
+        }
     }
 
     pub(super) fn store(&self, place: &Place, operation: &'static str) -> Result<(), TargetError> {

@@ -29,16 +29,33 @@ impl Logged {
     }
 }
 
-/// Bytes that a log says were sent more than once, and all that it says were sent.
-pub(crate) fn sent_again(log: &Path) -> std::io::Result<(u64, u64)> {
-    let bytes = std::fs::read(log)?;
+/// How many puts a log names.
+pub(crate) fn puts(log: &Path) -> u64 {
+    std::fs::metadata(log).map_or(0, |metadata| metadata.len() / 16)
+}
+
+/// What a log comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) puts: u64,
+    pub(crate) bytes: u64,
+    /// Of these, put more than once.
+    pub(crate) again: u64,
+}
+
+/// Reads a log; one that nobody began is empty.
+pub(crate) fn sums(log: &Path) -> std::io::Result<Sums> {
+    let bytes = match std::fs::read(log) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Sums::default()),
+        read => read?,
+    };
     let number = |eight: &[u8]| u64::from_le_bytes(eight.try_into().expect("eight bytes"));
     let (entries, _) = bytes.as_chunks::<16>();
     let puts: Vec<Extent> =
         entries.iter().filter_map(|entry| Extent::new(number(&entry[..8]), number(&entry[8..]))).collect();
-    let total = puts.iter().map(|put| put.len_bytes()).sum::<u64>();
+    let (count, bytes) = (puts.len() as u64, puts.iter().map(|put| put.len_bytes()).sum::<u64>());
     let covered = puts.into_iter().collect::<ExtentSet>().len_bytes();
-    Ok((total - covered, total))
+    Ok(Sums { puts: count, bytes, again: bytes - covered })
 }
 
 #[async_trait]
@@ -70,8 +87,8 @@ impl PageTarget for Logged {
         self.inner.create(len, metadata).await
     }
 
-    async fn resize(&self, len: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.inner.resize(len, lease).await
+    async fn resize(&self, len: u64, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
+        self.inner.resize(len, lease, etag).await
     }
 
     async fn clear(&self, range: PageRange, fence: Fence) -> Result<(), TargetError> {
@@ -98,16 +115,16 @@ impl PageTarget for Logged {
         self.inner.changed_ranges(since, window).await
     }
 
-    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: Option<&ETag>) -> Result<(), TargetError> {
+    async fn set_metadata(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<(), TargetError> {
         self.inner.set_metadata(metadata, lease, etag).await
     }
 
-    async fn set_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
-        self.inner.set_sequence(sequence, lease).await
+    async fn raise_sequence(&self, sequence: u64, lease: LeaseId) -> Result<(), TargetError> {
+        self.inner.raise_sequence(sequence, lease).await
     }
 
-    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId) -> Result<SnapshotId, TargetError> {
-        self.inner.snapshot(metadata, lease).await
+    async fn snapshot(&self, metadata: &Metadata, lease: LeaseId, etag: &ETag) -> Result<SnapshotId, TargetError> {
+        self.inner.snapshot(metadata, lease, etag).await
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, TargetError> {
@@ -128,6 +145,10 @@ impl PageTarget for Logged {
 
     async fn release_lease(&self, lease: LeaseId) -> Result<(), TargetError> {
         self.inner.release_lease(lease).await
+    }
+
+    async fn break_lease(&self) -> Result<(), TargetError> {
+        self.inner.break_lease().await
     }
 
     async fn put_object(&self, name: &str, data: Bytes) -> Result<(), TargetError> {
