@@ -69,13 +69,15 @@ async fn memory_stays_under_the_pool_and_64_mib_on_a_disk_256_times_larger() {
     println!("peak {} MiB with a pool of {} MiB", peak / MIB, POOL / MIB);
     assert!(peak <= POOL + 64 * MIB, "{} MiB", peak / MIB);
 
-    // The server kept no bytes, so every block and the footer differ: a report at its largest.
+    // The server kept no bytes, so every block and the footer differ: a report at its largest. What the cycle
+    // left in the allocator counts for nothing here.
     peak_memory::reset().unwrap();
+    let resting = peak_memory::peak_bytes().unwrap();
     let report = replica.verify(Subject::Live, Against::SealedMap, Coverage::Full, &cancel).await.unwrap();
     replica.export_proof(Subject::Newest, &folder.path().join("proof"), &cancel).await.unwrap();
-    let peak = peak_memory::peak_bytes().unwrap();
+    let grown = peak_memory::peak_bytes().unwrap() - resting;
 
     assert_eq!(report.mismatched, report.blocks + 1);
-    println!("peak {} MiB for verification and proof", peak / MIB);
-    assert!(peak <= POOL + 64 * MIB, "{} MiB", peak / MIB);
+    println!("{} MiB more for verification and proof", grown / MIB);
+    assert!(grown <= POOL + 32 * MIB, "{} MiB", grown / MIB);
 }

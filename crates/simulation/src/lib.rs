@@ -1,8 +1,8 @@
 //! The engine in a simulated world: one seed gives faults, crashes and take-overs, and what must hold is checked.
 //!
 //! The engine is the real one. Simulated is what surrounds it: the clock (tokio's, paused), the network and the
-//! service ([`faults`], [`service`]), the machines and their disks ([`disk`], [`world`]), the server's disk
-//! ([`source`]). Everything runs on one thread and every choice comes from one generator, so a seed is a whole
+//! service (`faults`, `service`), the machines and their disks (`disk`, `world`), the server's disk
+//! (`source`). Everything runs on one thread and every choice comes from one generator, so a seed is a whole
 //! history and can be replayed. `docs/simulation.md` says what is modelled and what is checked.
 
 mod disk;

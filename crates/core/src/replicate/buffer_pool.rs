@@ -31,15 +31,28 @@ impl BufferPool {
     /// A part of the limit, without a buffer: for bytes that the caller owns. A request for more than the
     /// whole limit gets the whole limit.
     pub(crate) async fn reserve(&self, len: usize) -> OwnedSemaphorePermit {
+        let permit = self.acquire(len).await;
+        self.keep_what_fits();
+        permit
+    }
+
+    async fn acquire(&self, len: usize) -> OwnedSemaphorePermit {
         let units = len.div_ceil(UNIT).min(self.units) as u32;
         Arc::clone(&self.free_bytes).acquire_many_owned(units).await.expect("the pool is never closed")
     }
 
     /// A buffer of `len` bytes with any content, as soon as the limit allows.
     pub(crate) async fn take(&self, len: usize) -> Buffer {
-        let permit = self.reserve(len).await;
+        let permit = self.acquire(len).await;
         let kept = (len == self.kept_len).then(|| self.lock().pop()).flatten();
+        self.keep_what_fits();
         Buffer { memory: kept.unwrap_or_else(|| vec![0; len]), pool: self.clone(), _permit: permit }
+    }
+
+    /// Gives buffers back to the system that nobody uses and that no longer fit under the limit.
+    fn keep_what_fits(&self) {
+        let fits = self.free_bytes.available_permits() * UNIT / self.kept_len.max(1);
+        self.lock().truncate(fits);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
@@ -111,6 +124,18 @@ mod tests {
         assert!(futures::poll!(Box::pin(pool.take(UNIT))).is_pending(), "a slice keeps its buffer");
         drop((slice, third));
         assert!(futures::poll!(Box::pin(pool.take(2 * UNIT))).is_ready());
+    }
+
+    #[tokio::test]
+    async fn buffers_that_nobody_uses_count_too() {
+        let pool = BufferPool::new(4 * UNIT, UNIT);
+        let used = [pool.take(UNIT).await, pool.take(UNIT).await, pool.take(UNIT).await];
+        drop(used);
+        assert_eq!(pool.lock().len(), 3);
+        let _theirs = pool.reserve(3 * UNIT).await;
+        assert_eq!(pool.lock().len(), 1);
+        let _ours = pool.take(UNIT).await;
+        assert_eq!(pool.lock().len(), 0);
     }
 
     #[tokio::test]

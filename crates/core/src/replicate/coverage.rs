@@ -36,12 +36,13 @@ impl Coverage {
     /// How much of `total` blocks is compared, at least one.
     pub(super) fn draw(self, total: u64) -> Draw {
         let Self::Sample { damaged_share, may_miss, seed } = self else { return Draw::EVERYTHING };
-        let wanted = may_miss.clamp(f64::MIN_POSITIVE, 1.0).ln() / (1.0 - damaged_share.clamp(0.0, 1.0)).ln();
+        let exactly = may_miss.clamp(f64::MIN_POSITIVE, 1.0).ln() / (1.0 - damaged_share.clamp(0.0, 1.0)).ln();
+        let wanted = exactly.ceil();
         // Not a number or negative means that nothing less than everything will do.
         if !wanted.is_finite() || wanted < 0.0 || wanted > total as f64 / 2.0 {
             return Draw::EVERYTHING;
         }
-        let drawn = (wanted.ceil() as u64).clamp(1, total);
+        let drawn = (wanted as u64).clamp(1, total);
         let damaged = (damaged_share * total as f64).ceil() as u64;
         let may_miss = miss_probability(total, damaged.max(1), drawn);
         Draw { may_miss, picks: Some(Picks { rng: Rng::with_seed(seed), blocks_left: total, wanted: drawn }), seed }
@@ -108,8 +109,9 @@ pub(super) fn miss_probability(total: u64, damaged: u64, drawn: u64) -> f64 {
     let mut probability = 1.0;
     for taken in 0..fewer {
         probability *= (total - more - taken) as f64 / (total - taken) as f64;
-        if probability == 0.0 {
-            break;
+        // The smallest numbers of all round back to themselves.
+        if probability < f64::MIN_POSITIVE {
+            return 0.0;
         }
     }
     probability
@@ -178,7 +180,7 @@ mod tests {
             let stated = miss_probability(total, damaged, drawn.min(total));
             let bound = (1.0 - share).powf(drawn.min(total) as f64);
             prop_assert!((0.0..=1.0).contains(&stated));
-            prop_assert!(stated <= bound * (1.0 + 1e-9), "{stated} {bound}");
+            prop_assert!(stated <= bound * (1.0 + 1e-9) + f64::MIN_POSITIVE, "{stated} {bound}");
         }
 
         #[test]
@@ -199,6 +201,7 @@ mod tests {
     fn the_largest_disk_takes_no_time() {
         let total = 1 << 31;
         assert!(miss_probability(total, total / 2, total / 2) < f64::MIN_POSITIVE);
+        assert!(miss_probability(total, total / 100, total / 100) < f64::MIN_POSITIVE);
         // C(N - 1, n) / C(N, n) = 1 - n/N.
         assert!((miss_probability(total, 1, total / 4) - 0.75).abs() < 1e-15);
         let small = miss_probability(total, 1_000_000, 1_000_000);

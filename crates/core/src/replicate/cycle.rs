@@ -26,7 +26,6 @@ use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
 use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
-use super::thread;
 use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
@@ -352,7 +351,7 @@ impl Cycle {
     pub async fn copy_from(&self, source: Arc<dyn DiskSource>) -> Result<(), Error> {
         let readers = self.shared.engine.options.readers.min(source.limits().max_in_flight).max(1);
         for _ in 0..readers {
-            let reader = Reader {
+            Reader {
                 source: Arc::clone(&source),
                 engine: Arc::clone(&self.shared.engine),
                 lane: Arc::clone(&self.shared.retry.lane),
@@ -361,8 +360,8 @@ impl Cycle {
                 block_size: self.block_size,
                 passage: self.passage,
                 cancel: self.cancel.clone(),
-            };
-            thread::spawn_loop(reader.run());
+            }
+            .start();
         }
         self.settled().await
     }

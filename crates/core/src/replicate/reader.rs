@@ -1,6 +1,6 @@
 //! Reading runs of the source and comparing them with what the target holds.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::error::ReplicateError;
 use super::lane::{Lane, Passage};
 use super::pipeline::{Finding, Found};
 use super::plan::Run;
+use super::thread;
 use crate::digest::diff::{RequestCost, diff_run};
 use crate::extent::Extent;
 use crate::progress::Counts;
@@ -34,22 +35,34 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) async fn run(self) {
-        while let Ok(run) = self.runs.recv().await {
-            let take = self.cancel.run_until_cancelled(async {
-                // What must not be sent yet is not read either: the source may be at the end of a network too.
-                self.lane.open(self.passage).await;
-                self.engine.pool.take(run.len).await
-            });
-            let Some(buffer) = take.await else { return };
-            // The source may be the caller's own code; its panic is one failed cycle, not a hang.
-            let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
-                Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
-            });
-            if self.found.send(found).is_err() {
-                return;
-            }
-        }
+    pub(super) fn start(self) {
+        let reader = Arc::new(self);
+        let waiting = Arc::clone(&reader);
+        let wait = move || {
+            let reader = Arc::clone(&waiting);
+            async move { reader.next().await }
+        };
+        thread::spawn_loop(wait, move |(run, buffer)| reader.take(run, buffer));
+    }
+
+    /// The next run, and room for it.
+    async fn next(&self) -> Option<(Run, Buffer)> {
+        let run = self.runs.recv().await.ok()?;
+        let take = self.cancel.run_until_cancelled(async {
+            // What must not be sent yet is not read either: the source may be at the end of a network too.
+            self.lane.open(self.passage).await;
+            self.engine.pool.take(run.len).await
+        });
+        let buffer = take.await?;
+        Some((run, buffer))
+    }
+
+    fn take(&self, run: Run, buffer: Buffer) -> ControlFlow<()> {
+        // The source may be the caller's own code; its panic is one failed cycle, not a hang.
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.read(run, buffer))).unwrap_or_else(|_| {
+            Err(ReplicateError::Internal { problem: "the source panicked while it was read".into() }.into())
+        });
+        if self.found.send(found).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn read(&self, run: Run, mut buffer: Buffer) -> Found {
