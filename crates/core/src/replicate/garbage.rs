@@ -6,6 +6,12 @@
 //! ever temporary at the target: parts and manifests are named by their content, and everything else is written
 //! in one request. What is not ours is never touched.
 //!
+//! Deleting is the one thing that no lease guards. So an owner that may have been overtaken, or that has given
+//! up a seal which is finished later, would take recovery points for garbage. Before it lists, it therefore
+//! makes every late request of its own void and reads what is sealed ([`ReplicaShared::look_again`]); before it
+//! deletes what it has listed, it makes sure that it still owns the target. A new owner's snapshots and objects
+//! came after that, so they are not on the list.
+//!
 //! Cost: one listing of snapshots and of objects, and the manifest of each recovery point.
 
 use std::collections::HashSet;
@@ -48,25 +54,40 @@ impl Replica {
     /// When the manifest of a recovery point cannot be read, no object is listed, since its parts cannot be
     /// told from garbage.
     pub async fn garbage(&self, cancel: &CancellationToken) -> Result<Vec<Garbage>, Error> {
-        let state = self.shared.lock().await?;
-        let kept = located(&self.shared, &state.remote, cancel).await?;
-        find(&self.shared, &state.remote, &kept, cancel).await
+        let _none_is_open = self.shared.lock().await?;
+        let remote = self.shared.find(cancel).await?.record;
+        let kept = located(&self.shared, &remote, cancel).await?;
+        find(&self.shared, &remote, &kept, cancel).await
     }
 
     /// Deletes what [`garbage`](Self::garbage) lists, and lists it. Safe to repeat.
     pub async fn collect_garbage(&self, cancel: &CancellationToken) -> Result<Vec<Garbage>, Error> {
-        let state = self.shared.lock().await?;
+        let mut state = self.shared.lock().await?;
+        self.shared.look_again(&mut state, cancel).await?;
         let kept = located(&self.shared, &state.remote, cancel).await?;
         let found = find(&self.shared, &state.remote, &kept, cancel).await?;
-        for garbage in &found {
-            garbage.delete(&self.shared, cancel).await?;
-        }
+        delete(&self.shared, &found, cancel).await?;
         Ok(found)
     }
 }
 
+/// Deletes what was listed, unless somebody else owns the target by now.
+pub(super) async fn delete(
+    shared: &ReplicaShared,
+    listed: &[Garbage],
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if !listed.is_empty() {
+        shared.find(cancel).await?;
+    }
+    for garbage in listed {
+        garbage.delete(shared, cancel).await?;
+    }
+    Ok(())
+}
+
 impl Garbage {
-    pub(super) async fn delete(&self, shared: &ReplicaShared, cancel: &CancellationToken) -> Result<(), Error> {
+    async fn delete(&self, shared: &ReplicaShared, cancel: &CancellationToken) -> Result<(), Error> {
         match self {
             Self::Snapshot { id, .. } => shared.call(cancel, || shared.target.delete_snapshot(id)).await,
             Self::Object { name } => shared.call(cancel, || shared.target.delete_object(name)).await,
@@ -105,10 +126,8 @@ pub(super) async fn remove_unsealed(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let sealed = located(shared, remote, cancel).await?;
-    for garbage in snapshots(shared, remote, &sealed, cancel).await? {
-        garbage.delete(shared, cancel).await?;
-    }
-    Ok(())
+    let unsealed = snapshots(shared, remote, &sealed, cancel).await?;
+    delete(shared, &unsealed, cancel).await
 }
 
 /// Snapshots of ours that are none of `kept`.

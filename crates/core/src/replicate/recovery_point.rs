@@ -62,11 +62,14 @@ impl Replica {
     }
 
     /// Deletes the recovery points that `rule` does not keep, then the [garbage](Self::garbage); the cycles of
-    /// those deleted. Safe to repeat.
+    /// those deleted. Safe to repeat. An owner that was overtaken deletes nothing and ends with `target.fenced`.
     pub async fn prune(&self, rule: KeepRule, cancel: &CancellationToken) -> Result<Vec<u32>, Error> {
         let shared = &self.shared;
-        let state = shared.lock().await?;
+        let mut state = shared.lock().await?;
+        shared.look_again(&mut state, cancel).await?;
         let points = located(shared, &state.remote, cancel).await?;
+        // Whoever owns the target now: what is on the list is older.
+        shared.find(cancel).await?;
         let now = points.last().map_or_else(Timestamp::now, |newest| newest.point.sealed_at.min(Timestamp::now()));
         let mut deleted = Vec::new();
         let mut kept = Vec::new();
@@ -79,9 +82,8 @@ impl Replica {
             shared.event(EventKind::RecoveryPointDeleted { cycle: located.point.cycle });
             deleted.push(located.point.cycle);
         }
-        for garbage in garbage::find(shared, &state.remote, &kept, cancel).await? {
-            garbage.delete(shared, cancel).await?;
-        }
+        let garbage = garbage::find(shared, &state.remote, &kept, cancel).await?;
+        garbage::delete(shared, &garbage, cancel).await?;
         deleted.reverse();
         Ok(deleted)
     }

@@ -217,6 +217,17 @@ impl ReplicaShared {
         }
     }
 
+    /// Makes every request of ours void that is still under way, and reads what the target says of itself: a
+    /// seal that was given up may have been finished.
+    pub(super) async fn look_again(&self, state: &mut ReplicaState, cancel: &CancellationToken) -> Result<(), Error> {
+        // Changes the ETag, which everything that changes more than pages has to name.
+        state.attempt += 1;
+        let sequence = state.sequence();
+        self.call(cancel, || self.target.raise_sequence(sequence, self.lease)).await?;
+        state.remote = self.find(cancel).await?.record;
+        Ok(())
+    }
+
     /// What is at the target, which must still be under our name.
     pub(super) async fn find(&self, cancel: &CancellationToken) -> Result<Found, Error> {
         let operation = "read the state";

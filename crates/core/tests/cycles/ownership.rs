@@ -5,7 +5,10 @@ use std::time::Duration;
 use libmigrate::extent::Extent;
 use libmigrate::progress::EventKind;
 use libmigrate::target::{LeaseId, Metadata};
-use libmigrate::{Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, PushedDisk, Replica};
+use libmigrate::{
+    Against, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error, KeepRule, PushedDisk,
+    Replica, Subject,
+};
 use libmigrate_test_support::page_blob_server::{Fault, Op};
 
 use crate::on_target;
@@ -52,6 +55,30 @@ async fn an_owner_that_is_taken_over_by_force_lands_nothing_and_ends_as_fenced(w
     drop(old);
     let next = world.open().await.unwrap();
     assert_eq!(next.last_forced_take_over().await, Some(forced), "it is kept on the target");
+}
+
+/// To an owner that does not know of the take-over, what the new one has sealed looks like garbage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_was_taken_over_deletes_nothing() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(2 * MIB, &[(0, MIB)]);
+    let old = world.open().await.unwrap();
+    old.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    let (_engine, new) = take_over(&world).await.unwrap();
+    world.write(0, BLOCK);
+    new.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+
+    let pruned = old.prune(KeepRule { newest: 1, younger_than: None }, &world.cancel).await;
+    let collected = old.collect_garbage(&world.cancel).await;
+
+    assert_eq!(pruned.unwrap_err().code(), "target.fenced");
+    assert_eq!(collected.unwrap_err().code(), "target.fenced");
+    assert_eq!(new.recovery_points(&world.cancel).await.unwrap().len(), 2);
+    for cycle in [1, 2] {
+        let report =
+            new.verify(Subject::Cycle(cycle), Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
+        assert!(report.is_equal());
+    }
 }
 
 /// Pushes what is left, beginning with `wanted`: how the cycle ends.
