@@ -200,7 +200,13 @@ pub(super) async fn begin(
     let mut state = shared.lock().await?;
     let mut record = shared.record().await?;
     seal::adopt_given_up(shared, &mut state, &mut record, cancel).await?;
+    let was_interrupted = record.open.is_some();
     fit_to(shared, &mut state, &mut record, &*source, cancel).await?;
+    let mut request = request;
+    if was_interrupted && let Some(list) = request.changes.take() {
+        let size = source.size_bytes();
+        request.changes = Some(listed::with_what_moved(shared, &state.remote, &record, list, size, cancel).await?);
+    }
     let (record, listed) = blocking({
         let (shared, source) = (Arc::clone(shared), Arc::clone(&source));
         move || {

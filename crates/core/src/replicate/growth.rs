@@ -83,7 +83,8 @@ pub(super) async fn finish_growth(
     let old_footer = before.bytes / before.block_size.bytes() - last * before.blocks_per_window();
     record.disk_bytes = after.bytes;
     record.footer_for = None;
-    record.open = None;
+    // What the cycle that ends here has moved is no longer known as its own.
+    record.strayed |= record.open.take().is_some();
     let grown = record.clone();
     blocking(move || {
         let mut states = if before.bytes.is_multiple_of(WINDOW_BYTES) {

@@ -4,7 +4,13 @@
 //! be checked without reading the disk agrees with it. Otherwise the cycle compares the whole disk by digest,
 //! and the recovery point says why.
 
-use super::error::Error;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{Error, ReplicateError};
+use super::recovery_point::locate;
+use super::replica::ReplicaShared;
+use super::roll_back::compare_maps;
+use super::target_record::TargetRecord;
 use crate::checkpoint::{Checkpoint, Record};
 use crate::digest::block::BlockState;
 use crate::extent::{Extent, ExtentSet};
@@ -22,6 +28,38 @@ pub(super) enum Verdict {
     Unusable(String),
     /// It is about this pass and wrong: what an interrupted cycle passed over on its word was not compared.
     Wrong(String),
+}
+
+/// The list, and with it what an interrupted cycle has moved since the last recovery point.
+///
+/// A list may leave out what holds its old bytes again. The interrupted cycle may have sent other ones in
+/// between, from another moment of the source. So all blocks are added of which the target holds something else
+/// than was sealed; that costs the sealed map, 16 bytes a block.
+pub(super) async fn with_what_moved(
+    shared: &ReplicaShared,
+    remote: &TargetRecord,
+    record: &Record,
+    mut list: ChangeList,
+    source_bytes: u64,
+    cancel: &CancellationToken,
+) -> Result<ChangeList, Error> {
+    let moved = match locate(shared, remote, None, cancel).await {
+        Ok(sealed) => compare_maps(shared, &sealed, record, cancel).await,
+        Err(e) => Err(e),
+    };
+    match moved {
+        Ok((_, moved)) => {
+            for extent in moved.intersecting(0..source_bytes) {
+                list.push(extent.offset(), extent.len_bytes())?;
+            }
+            Ok(list)
+        }
+        Err(Error::Replicate(e @ (ReplicateError::SealedMap { .. } | ReplicateError::NoRecoveryPoint { .. }))) => {
+            let reason = format!("what an interrupted cycle has sent cannot be told: {e}");
+            Ok(ChangeList::reset(list.base().clone(), list.end().clone(), reason))
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Judges a list for a pass of this kind, whose source is at the moment `change_id`.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cycle::{self, CycleRequest, PushedDisk, RollBackTo};
 use super::error::{Error, ReplicateError};
+use super::growth::finish_growth;
 use super::rebuild;
 use super::recovery_point::Located;
 use super::replica::{Replica, ReplicaShared, blocking};
@@ -37,8 +38,8 @@ impl Replica {
     /// cycle or roll-back goes on from what is there.
     pub async fn roll_back(&self, cycle: u32, cancel: &CancellationToken) -> Result<RecoveryPoint, Error> {
         let located = self.locate(Some(cycle), cancel).await?;
-        let record = self.shared.record().await?;
-        let (zero, differs) = self.compare_maps(&located, &record, cancel).await?;
+        let record = self.whole_record(cancel).await?;
+        let (zero, differs) = compare_maps(&self.shared, &located, &record, cancel).await?;
         let disk = PushedDisk {
             size_bytes: record.source_bytes,
             identity: record.source_identity.clone(),
@@ -66,48 +67,57 @@ impl Replica {
         begun.seal().await
     }
 
-    /// What of the recovery point is zeros, and what differs from what the target holds now, in bytes.
-    async fn compare_maps(
-        &self,
-        located: &Located,
-        record: &Record,
-        cancel: &CancellationToken,
-    ) -> Result<(ExtentSet, ExtentSet), Error> {
-        let now = record.disk();
-        let then = Disk { bytes: located.point.disk_bytes, block_size: now.block_size };
-        let manifest = rebuild::manifest(&self.shared, &located.seal(&self.shared)?, then, cancel).await?;
-        let (mut zero, mut differs) = (ExtentSet::new(), ExtentSet::new());
-        for part in 0..sealed::part_count(now.bytes, now.block_size) {
-            let mut target = if part < manifest.parts().len() as u64 {
-                rebuild::part_states(&self.shared, &manifest, part, then, located.point.cycle, cancel).await?
-            } else {
-                Vec::new()
-            };
-            // A disk that has grown since reads as zeros past its old end.
-            let blocks = (now.block_size.count(now.bytes) - part * PART_BLOCKS).min(PART_BLOCKS);
-            target.resize(blocks as usize, BlockState::Zero);
-            let (checkpoint, blank) = (Arc::clone(&self.shared.checkpoint), record.blank);
-            let first = part * now.windows_per_part();
-            let windows = first..(first + now.windows_per_part()).min(now.windows());
-            let held = blocking(move || {
-                let rows = windows.map(|window| checkpoint.window(window, now, blank).map(|row| row.states));
-                rows.collect::<Result<Vec<_>, _>>()
-            })
-            .await?
-            .concat();
-            let block_len = now.block_size.bytes();
-            for (block, (target, held)) in (part * PART_BLOCKS..).zip(target.iter().zip(&held)) {
-                let extent = Extent::new(block * block_len, block_len);
-                if *target == BlockState::Zero {
-                    zero.extend(extent);
-                }
-                if target != held {
-                    differs.extend(extent);
-                }
+    /// The checkpoint's record, as large as the target: a growth that was interrupted is carried through.
+    async fn whole_record(&self, cancel: &CancellationToken) -> Result<Record, Error> {
+        let mut state = self.shared.lock().await?;
+        let mut record = self.shared.record().await?;
+        record.source_bytes = state.remote.source_bytes;
+        finish_growth(&self.shared, &mut state, &mut record, cancel).await?;
+        Ok(record)
+    }
+}
+
+/// What of the recovery point is zeros, and what differs from what the target holds now, in bytes.
+pub(super) async fn compare_maps(
+    shared: &ReplicaShared,
+    located: &Located,
+    record: &Record,
+    cancel: &CancellationToken,
+) -> Result<(ExtentSet, ExtentSet), Error> {
+    let now = record.disk();
+    let then = Disk { bytes: located.point.disk_bytes, block_size: now.block_size };
+    let manifest = rebuild::manifest(shared, &located.seal(shared)?, then, cancel).await?;
+    let (mut zero, mut differs) = (ExtentSet::new(), ExtentSet::new());
+    for part in 0..sealed::part_count(now.bytes, now.block_size) {
+        let mut target = if part < manifest.parts().len() as u64 {
+            rebuild::part_states(shared, &manifest, part, then, located.point.cycle, cancel).await?
+        } else {
+            Vec::new()
+        };
+        // A disk that has grown since reads as zeros past its old end.
+        let blocks = (now.block_size.count(now.bytes) - part * PART_BLOCKS).min(PART_BLOCKS);
+        target.resize(blocks as usize, BlockState::Zero);
+        let (checkpoint, blank) = (Arc::clone(&shared.checkpoint), record.blank);
+        let first = part * now.windows_per_part();
+        let windows = first..(first + now.windows_per_part()).min(now.windows());
+        let held = blocking(move || {
+            let rows = windows.map(|window| checkpoint.window(window, now, blank).map(|row| row.states));
+            rows.collect::<Result<Vec<_>, _>>()
+        })
+        .await?
+        .concat();
+        let block_len = now.block_size.bytes();
+        for (block, (target, held)) in (part * PART_BLOCKS..).zip(target.iter().zip(&held)) {
+            let extent = Extent::new(block * block_len, block_len);
+            if *target == BlockState::Zero {
+                zero.extend(extent);
+            }
+            if target != held {
+                differs.extend(extent);
             }
         }
-        Ok((zero, differs))
     }
+    Ok((zero, differs))
 }
 
 /// A snapshot whose bytes are believed only if they are what was sealed.

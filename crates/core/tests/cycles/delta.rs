@@ -22,6 +22,7 @@ on_every_target!(
     a_change_list_beyond_the_disk_is_ignored_and_said,
     what_a_change_list_does_not_cover_is_compared,
     a_change_list_that_was_reset_is_ignored_with_its_reason,
+    what_an_interrupted_cycle_sent_in_between_is_taken_back,
     a_change_list_that_the_extents_contradict_is_ignored_and_said,
     a_hole_that_the_change_list_names_does_not_contradict_it,
     an_odd_size_is_padded_with_zeros,
@@ -41,6 +42,27 @@ fn list(base: &str, end: &str, extents: &[(u64, u64)]) -> CycleRequest {
     let mut changes = ChangeList::new(ChangeId::new(base), ChangeId::new(end), u64::MAX);
     extents.iter().for_each(|(offset, len)| changes.push(*offset, *len).unwrap());
     CycleRequest { changes: Some(changes), ..CycleRequest::default() }
+}
+
+/// A list is of two moments, and a block may be the same at both and not in between.
+async fn what_an_interrupted_cycle_sent_in_between_is_taken_back(world: World) {
+    let path = world.image(4 * MIB, &[(0, 4 * MIB)]);
+    world.replicate(at("one")).await;
+    let before = std::fs::read(&path).unwrap();
+    world.write(3 * BLOCK, BLOCK);
+    let replica = world.open().await.unwrap();
+    let cycle = replica.begin(world.source(), list("one", "two", &[(3 * BLOCK, BLOCK)]), &world.cancel).await.unwrap();
+    cycle.copy_from(world.source()).await.unwrap();
+    drop(cycle);
+    std::fs::write(&path, before).unwrap();
+    world.write(5 * BLOCK, BLOCK);
+
+    let request = list("one", "three", &[(5 * BLOCK, BLOCK)]);
+    let point = replica.replicate(world.source(), request, &world.cancel).await.unwrap();
+    replica.close().await.unwrap();
+
+    world.assert_equal().await;
+    assert_eq!((point.change_list_ignored, point.counts.sent), (None, 2 * BLOCK));
 }
 
 fn at(change_id: &str) -> CycleRequest {
