@@ -88,7 +88,8 @@ impl Request {
         )
     }
 
-    /// Numbers that tell two requests of one name apart, for the trace. Random ids are left out.
+    /// Numbers that tell two requests of one name apart, for the trace. Random ids are left out, and lengths of
+    /// what has the wall clock's time in it.
     pub(crate) fn detail(&self) -> [u64; 2] {
         match self {
             Self::Put { range, .. } | Self::Clear { range, .. } | Self::Read { range, .. } => {
@@ -97,7 +98,6 @@ impl Request {
             Self::Create { len, .. } | Self::Resize { len, .. } => [*len, 0],
             Self::RaiseSequence { sequence, .. } => [sequence >> 32, sequence & 0xffff_ffff],
             Self::PageRanges { window, .. } | Self::ChangedRanges { window, .. } => [window.start, window.end],
-            Self::PutObject { data, .. } => [data.len() as u64, 0],
             _ => [0, 0],
         }
     }
