@@ -1,6 +1,7 @@
 //! A small story in which a process dies at each of its steps in turn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libmigrate::RequestedKind;
 
@@ -10,7 +11,7 @@ use crate::run::{Outcome, Replay, play};
 use crate::scenario::{End, Entry, Errand, Feed, Life, List, Scenario};
 
 /// Plays the story once for every step of the process that may die, and for both ways of dying: a first cycle
-/// ([`Chapter::First`]) or a life of deltas, a roll-back and a deletion. Nothing else goes wrong.
+/// ([`Chapter::First`]), a life of deltas, a roll-back and a deletion, or two growths. Nothing else goes wrong.
 pub fn die_at_every_step(seed: u64, chapter: Chapter) -> Vec<Outcome> {
     let steps = Arc::new(std::sync::Mutex::new(0));
     let counted = Arc::clone(&steps);
@@ -35,6 +36,8 @@ pub enum Chapter {
     First,
     /// Deltas, a roll-back and a deletion.
     Later,
+    /// The disk grows, a cycle is cancelled, and the disk grows again.
+    Growth,
 }
 
 /// Tells the story; the process that may die.
@@ -45,6 +48,14 @@ async fn tell(scenario: &Scenario, chapter: Chapter, dies_at: Option<(u64, Crash
         |dies_at, errands| Life { machine: 0, dies_at, cut_off: None, errands, closes: true, entry: Entry::WhenFree };
     let errands = match chapter {
         Chapter::First => vec![copy(List::None, Feed::Pull)],
+        Chapter::Growth => {
+            let first = life(None, vec![copy(List::None, Feed::Pull)]);
+            assert!(matches!(scenario.live(first).await, End::Finished(Ok(()))), "nothing goes wrong yet");
+            let cancelled_after = Some(Duration::from_millis(60));
+            let cut_short =
+                Errand::Replicate { kind: RequestedKind::Delta, list: List::None, feed: Feed::Push, cancelled_after };
+            vec![Errand::Grow, cut_short, Errand::Grow, copy(List::None, Feed::Pull)]
+        }
         Chapter::Later => {
             let first = life(None, vec![copy(List::None, Feed::Pull), Errand::PassTime, copy(List::None, Feed::Pull)]);
             assert!(matches!(scenario.live(first).await, End::Finished(Ok(()))), "nothing goes wrong yet");

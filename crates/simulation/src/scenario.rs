@@ -40,6 +40,10 @@ const EXPECTED: &[&str] = &[
     "target.lease_lost",
 ];
 
+/// Codes of errors that a process may end with that is not the owner any more: the new one deleted what it was
+/// reading.
+const OVERTAKEN: &[&str] = &["recovery_point.map", "recovery_point.none", "target.not_found"];
+
 /// What one process is to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
@@ -217,13 +221,17 @@ impl Scenario {
         cancel.cancel();
         self.world.check_settled(machine, "after a process");
         if let End::Finished(Err(e)) = &end {
-            self.judge(machine, e);
+            self.judge(process, machine, e);
         }
         end
     }
 
     /// Whether an error is one that faults lead to; what an operator does about it.
-    fn judge(&self, machine: MachineId, e: &Error) {
+    fn judge(&self, process: ProcessId, machine: MachineId, e: &Error) {
+        let owner = self.owner();
+        if OVERTAKEN.contains(&e.code()) && owner.as_ref() != lock(&self.owners).get(&process) {
+            return;
+        }
         if e.code() == "checkpoint.damaged" && lock(&self.rotten).remove(&machine) {
             // As the remedy says.
             self.world.lock().disks.remove(&machine);
@@ -252,13 +260,14 @@ impl Scenario {
         if let Some(known) = self.world.inspect(life.machine) {
             self.world.must_be_economical(process, self.now(), &known);
         }
-        let mut result = Ok(());
+        let mut first_failure = Ok(());
         for errand in &life.errands {
-            result = self.run(process, &replica, *errand, cancel).await;
+            let result = self.run(process, &replica, *errand, cancel).await;
             self.world
                 .note(|| format!("process {process}: {errand:?} ended: {:?}", result.as_ref().map_err(Error::code)));
-            if let Err(e) = &result {
-                self.judge(life.machine, e);
+            if let Err(e) = result {
+                self.judge(process, life.machine, &e);
+                first_failure = first_failure.and(Err(e));
                 if self.draw(Rng::bool) {
                     break;
                 }
@@ -267,7 +276,7 @@ impl Scenario {
         if life.closes {
             replica.close().await?;
         }
-        result
+        first_failure
     }
 
     fn opened(&self, process: ProcessId, machine: MachineId) {

@@ -37,6 +37,11 @@ fn a_life_of_deltas_and_a_roll_back_may_end_at_every_step() {
     assert_kept(die_at_every_step(2, Chapter::Later));
 }
 
+#[test]
+fn a_disk_may_grow_twice_and_die_at_every_step() {
+    assert_kept(die_at_every_step(5, Chapter::Growth));
+}
+
 /// Plays seeds until one shows the defect.
 fn assert_found(planted: Planted, within: u64) {
     let found = (1..=within).any(|seed| run_seed(seed, planted, Replay::Silent).violations.iter().any(|_| true));

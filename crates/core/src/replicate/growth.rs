@@ -38,7 +38,8 @@ pub(super) async fn fit_to(
     if wanted > state.remote.disk_bytes {
         let remote = &state.remote;
         let grown = TargetRecord {
-            grown_from: remote.grown_from.or(Some(remote.disk_bytes)),
+            // What it has now, which an unsealed growth before this one may have made.
+            grown_from: Some(state.target_len - FOOTER_BYTES),
             disk_bytes: wanted,
             unsealed_writes: true,
             ..remote.clone()
