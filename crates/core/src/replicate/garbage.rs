@@ -66,7 +66,10 @@ impl Replica {
 }
 
 impl Garbage {
+    /// Asks first whether the target is still ours: deletions carry no fence, and what one owner has no use for,
+    /// the next may.
     pub(super) async fn delete(&self, shared: &ReplicaShared, cancel: &CancellationToken) -> Result<(), Error> {
+        shared.find(cancel).await?;
         match self {
             Self::Snapshot { id, .. } => shared.call(cancel, || shared.target.delete_snapshot(id)).await,
             Self::Object { name } => shared.call(cancel, || shared.target.delete_object(name)).await,
@@ -111,7 +114,9 @@ pub(super) async fn remove_unsealed(
     Ok(())
 }
 
-/// Snapshots of ours that are none of `kept`.
+/// Snapshots of ours that are none of `kept`, and that no later owner took. An owner that was paused may not know
+/// yet that it is none any more, and what the next one has sealed meanwhile would look unsealed to it; but nobody
+/// else can seal what this owner or an earlier one took.
 async fn snapshots(
     shared: &ReplicaShared,
     remote: &TargetRecord,
@@ -122,6 +127,7 @@ async fn snapshots(
     let unneeded = all
         .into_iter()
         .filter_map(|snapshot| ours(snapshot, remote))
+        .filter(|found| found.point.generation <= shared.owner.generation)
         .filter(|found| kept.iter().all(|kept| kept.snapshot != found.snapshot));
     Ok(unneeded.map(|found| Garbage::Snapshot { id: found.snapshot, cycle: found.point.cycle }).collect())
 }

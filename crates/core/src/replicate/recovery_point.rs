@@ -75,6 +75,7 @@ impl Replica {
                 kept.push(located);
                 continue;
             }
+            shared.find(cancel).await?;
             shared.call(cancel, || shared.target.delete_snapshot(&located.snapshot)).await?;
             shared.event(EventKind::RecoveryPointDeleted { cycle: located.point.cycle });
             deleted.push(located.point.cycle);
