@@ -130,7 +130,9 @@ pub(super) async fn remove_unsealed(
     delete(shared, &unsealed, cancel).await
 }
 
-/// Snapshots of ours that are none of `kept`.
+/// Snapshots of ours that are none of `kept`, and that no later owner took. An owner that was paused may not know
+/// yet that it is none any more, and what the next one has sealed meanwhile would look unsealed to it; but nobody
+/// else can seal what this owner or an earlier one took.
 async fn snapshots(
     shared: &ReplicaShared,
     remote: &TargetRecord,
@@ -141,6 +143,7 @@ async fn snapshots(
     let unneeded = all
         .into_iter()
         .filter_map(|snapshot| ours(snapshot, remote))
+        .filter(|found| found.point.generation <= shared.owner.generation)
         .filter(|found| kept.iter().all(|kept| kept.snapshot != found.snapshot));
     Ok(unneeded.map(|found| Garbage::Snapshot { id: found.snapshot, cycle: found.point.cycle }).collect())
 }

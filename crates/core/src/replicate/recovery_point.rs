@@ -68,8 +68,6 @@ impl Replica {
         let mut state = shared.lock().await?;
         shared.look_again(&mut state, cancel).await?;
         let points = located(shared, &state.remote, cancel).await?;
-        // Whoever owns the target now: what is on the list is older.
-        shared.find(cancel).await?;
         let now = points.last().map_or_else(Timestamp::now, |newest| newest.point.sealed_at.min(Timestamp::now()));
         let mut deleted = Vec::new();
         let mut kept = Vec::new();
@@ -78,6 +76,7 @@ impl Replica {
                 kept.push(located);
                 continue;
             }
+            shared.find(cancel).await?;
             shared.call(cancel, || shared.target.delete_snapshot(&located.snapshot)).await?;
             shared.event(EventKind::RecoveryPointDeleted { cycle: located.point.cycle });
             deleted.push(located.point.cycle);

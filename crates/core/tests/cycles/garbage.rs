@@ -1,7 +1,12 @@
 //! What crashes and deletions leave at the target, and the record of what was sealed.
 
-use libmigrate::target::SnapshotId;
-use libmigrate::{Against, CancellationToken, Coverage, CycleRequest, Garbage, KeepRule, Replica, Subject};
+use std::time::Duration;
+
+use libmigrate::target::{LeaseId, Metadata, SnapshotId};
+use libmigrate::{
+    Against, CancellationToken, Coverage, CycleRequest, DiskDescription, Engine, EngineOptions, Garbage, KeepRule,
+    Replica, Subject,
+};
 use libmigrate_test_support::page_blob_server::{Fault, Op};
 
 use crate::on_every_target;
@@ -143,4 +148,52 @@ async fn a_late_deletion_does_not_take_the_map_of_a_disk_that_is_again_as_it_was
 
     let report = replica.verify(Subject::Newest, Against::SealedMap, Coverage::Full, &world.cancel).await.unwrap();
     assert!(report.is_equal());
+}
+
+/// An owner that was paused while it opened the replica, and does not know yet that another has taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_a_later_owner_took_is_no_garbage() {
+    let world = World::local().await.unwrap();
+    world.image(2 * MIB, &[(0, MIB)]);
+    let replica = world.open().await.unwrap();
+    replica.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    replica.close().await.unwrap();
+    let target = world.target();
+    let sealed = target.snapshots().await.unwrap().remove(0).metadata["libmigrate"].clone();
+    let lease = LeaseId::random();
+    target.acquire_lease(lease, Duration::from_secs(60)).await.unwrap();
+    let etag = target.state().await.unwrap().unwrap().etag;
+    for generation in [1, 9] {
+        let json = sealed
+            .replace("\"cycle\":1", "\"cycle\":2")
+            .replace("\"generation\":1", &format!("\"generation\":{generation}"));
+        target.snapshot(&Metadata::from([("libmigrate".into(), json)]), lease, &etag).await.unwrap();
+    }
+    target.release_lease(lease).await.unwrap();
+    drop(target);
+
+    drop(world.open().await.unwrap());
+
+    let left: Vec<SnapshotId> = world.target().snapshots().await.unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(left.len(), 2, "the sealed one, and that of generation 9: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_was_taken_over_deletes_nothing() {
+    let world = World::page_blob_server().await.unwrap();
+    world.image(2 * MIB, &[(0, MIB)]);
+    let old = world.open().await.unwrap();
+    old.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    let options = EngineOptions { state_dir: Some(world.path("elsewhere")), ..world.options() };
+    let disk = DiskDescription::of(&*world.source());
+    let new = Engine::new(options).unwrap().take_over(world.target(), disk, &world.cancel).await.unwrap();
+    world.write(0, BLOCK);
+    new.replicate(world.source(), CycleRequest::default(), &world.cancel).await.unwrap();
+    let target = world.target();
+    let before = (target.snapshots().await.unwrap(), target.list_objects("").await.unwrap());
+
+    let refused = old.prune(KeepRule { newest: 0, younger_than: None }, &world.cancel).await.unwrap_err();
+
+    assert_eq!(refused.code(), "target.fenced");
+    assert_eq!((target.snapshots().await.unwrap(), target.list_objects("").await.unwrap()), before);
 }
