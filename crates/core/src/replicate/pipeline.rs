@@ -11,6 +11,7 @@
 //! - a finding is sent only when each block that it changes is in doubt **durably**, or was unknown;
 //! - a block leaves doubt only in the commit that also carries its new state, after the target has
 //!   acknowledged (and flushed) every page of it;
+//! - a commit that failed is the last one: what it was to carry is lost, and the doubt stays;
 //! - one commit is under way at a time, and this task does not end before it has: so no commit of an
 //!   earlier cycle can overtake a later one's.
 //!
@@ -103,6 +104,9 @@ pub(super) struct Work {
     /// Windows were done since the last commit.
     done_since_commit: bool,
     planned_all: bool,
+    /// A commit has failed: its changes are made here and not in the checkpoint, so nothing may be committed any
+    /// more. It would take blocks out of doubt whose states were lost with the failed one.
+    is_ahead: bool,
 }
 
 struct Window {
@@ -151,9 +155,9 @@ impl Pipeline {
         sends.abort_all();
         if let Some(commit) = commit {
             // Never leave a commit behind that could overtake the next cycle's.
-            let _ = commit.await;
+            self.work.is_ahead |= !matches!(commit.await, Ok(Ok(())));
         }
-        if result.is_err() && !matches!(result, Err(Error::Checkpoint(_))) {
+        if result.is_err() && !self.work.is_ahead {
             let settle = self.commit_job(true);
             let _ = tokio::time::timeout(Duration::from_millis(700), settle).await;
         }
@@ -200,6 +204,7 @@ impl Pipeline {
                 () = self.shared.health.lost() => return Err(self.shared.lost().await),
                 done = ended(commit) => {
                     *commit = None;
+                    self.work.is_ahead = done.is_err();
                     done?;
                     self.doubt_is_durable();
                 }
