@@ -17,6 +17,8 @@ pub(crate) struct Weather {
     pub(crate) refused: u32,
     pub(crate) acts_late: u32,
     pub(crate) twice: u32,
+    /// Of all requests to make durable what was acknowledged: how many fail for good.
+    pub(crate) flush_fails: u32,
     /// The longest that a late request is under way.
     pub(crate) latest: Duration,
     /// The longest usual way, one direction.
@@ -30,6 +32,7 @@ impl Weather {
         refused: 0,
         acts_late: 0,
         twice: 0,
+        flush_fails: 0,
         latest: Duration::ZERO,
         way: Duration::from_millis(5),
     };
@@ -42,9 +45,10 @@ impl Weather {
             _ => 80,
         };
         let (lost_before, lost_after, refused, acts_late, twice) = (rate(), rate(), rate(), rate(), rate() / 4);
+        let flush_fails = rate();
         let latest = Duration::from_millis(1 << random.u32(6..18));
         let way = Duration::from_millis(1 << random.u32(0..7));
-        Self { lost_before, lost_after, refused, acts_late, twice, latest, way }
+        Self { lost_before, lost_after, refused, acts_late, twice, flush_fails, latest, way }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Report {
     pub partitions: u64,
     /// Writes refused because the local disk was full.
     pub full_disks: u64,
+    /// Flushes of the target that failed for good.
+    pub failed_flushes: u64,
     /// Bits flipped in local state.
     pub flipped_bits: u64,
     /// Requests with a fate, by what went wrong.
@@ -55,6 +57,7 @@ impl AddAssign for Report {
         self.take_overs += other.take_overs;
         self.partitions += other.partitions;
         self.full_disks += other.full_disks;
+        self.failed_flushes += other.failed_flushes;
         self.flipped_bits += other.flipped_bits;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -81,6 +84,7 @@ impl fmt::Display for Report {
         line("  took over", self.take_overs)?;
         line("  cut off for a while", self.partitions)?;
         line("local writes refused: disk full", self.full_disks)?;
+        line("flushes of the target that failed for good", self.failed_flushes)?;
         line("bits flipped in local state", self.flipped_bits)?;
         for (kind, count) in &self.faults {
             line(

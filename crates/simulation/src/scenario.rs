@@ -35,6 +35,7 @@ const EXPECTED: &[&str] = &[
     "target.changed",
     "target.fenced",
     "target.gave_up",
+    "target.io",
     "target.lease_expired",
     "target.lease_held",
     "target.lease_lost",
@@ -328,8 +329,8 @@ impl Scenario {
                 }
                 let cancel = cancel.child_token();
                 let work = self.replicate(process, replica, kind, list, feed, &cancel);
-                match cancelled_after {
-                    None => work.await?,
+                let result = match cancelled_after {
+                    None => work.await,
                     Some(after) => {
                         let stop = async {
                             tokio::time::sleep(after).await;
@@ -338,12 +339,13 @@ impl Scenario {
                         };
                         tokio::select! {
                             biased;
-                            result = work => result?,
+                            result = work => result,
                             () = stop => unreachable!("it never ends"),
                         }
                     }
-                }
+                };
                 self.world.economy_is_over(process);
+                result?;
             }
         }
         Ok(())

@@ -25,32 +25,88 @@ pub(crate) const LOCATION: &str = "https://simulated.example/replicas/web01.vhd"
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     State,
-    Create { len: u64, metadata: Metadata },
-    Resize { len: u64, lease: LeaseId, etag: ETag },
-    Put { range: PageRange, data: Bytes, fence: Fence },
-    Clear { range: PageRange, fence: Fence },
-    Read { view: View, range: PageRange },
-    PageRanges { view: View, window: std::ops::Range<u64> },
-    ChangedRanges { since: SnapshotId, window: std::ops::Range<u64> },
-    SetMetadata { metadata: Metadata, lease: LeaseId, etag: ETag },
-    RaiseSequence { sequence: u64, lease: LeaseId },
-    TakeSnapshot { metadata: Metadata, lease: LeaseId, etag: ETag },
+    Flush,
+    Create {
+        len: u64,
+        metadata: Metadata,
+    },
+    Resize {
+        len: u64,
+        lease: LeaseId,
+        etag: ETag,
+    },
+    Put {
+        range: PageRange,
+        data: Bytes,
+        fence: Fence,
+    },
+    Clear {
+        range: PageRange,
+        fence: Fence,
+    },
+    Read {
+        view: View,
+        range: PageRange,
+    },
+    PageRanges {
+        view: View,
+        window: std::ops::Range<u64>,
+    },
+    ChangedRanges {
+        since: SnapshotId,
+        window: std::ops::Range<u64>,
+    },
+    SetMetadata {
+        metadata: Metadata,
+        lease: LeaseId,
+        etag: ETag,
+    },
+    RaiseSequence {
+        sequence: u64,
+        lease: LeaseId,
+    },
+    TakeSnapshot {
+        metadata: Metadata,
+        lease: LeaseId,
+        etag: ETag,
+    },
     Snapshots,
-    DeleteSnapshot { id: SnapshotId },
-    AcquireLease { proposed: LeaseId, term: Duration },
-    RenewLease { lease: LeaseId },
-    ReleaseLease { lease: LeaseId },
+    DeleteSnapshot {
+        id: SnapshotId,
+    },
+    AcquireLease {
+        proposed: LeaseId,
+        term: Duration,
+    },
+    RenewLease {
+        lease: LeaseId,
+    },
+    ReleaseLease {
+        lease: LeaseId,
+    },
     BreakLease,
-    PutObject { name: String, data: Bytes },
-    GetObject { name: String },
-    ListObjects { prefix: String },
-    DeleteObject { name: String },
+    PutObject {
+        name: String,
+        data: Bytes,
+    },
+    GetObject {
+        name: String,
+    },
+    ListObjects {
+        prefix: String,
+    },
+    /// Only if it is the version that was read.
+    DeleteObject {
+        name: String,
+        version: u64,
+    },
 }
 
 impl Request {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::State => "state",
+            Self::Flush => "flush",
             Self::Create { .. } => "create",
             Self::Resize { .. } => "resize",
             Self::Put { .. } => "put",
@@ -79,6 +135,7 @@ impl Request {
         !matches!(
             self,
             Self::State
+                | Self::Flush
                 | Self::Read { .. }
                 | Self::PageRanges { .. }
                 | Self::ChangedRanges { .. }
@@ -113,7 +170,7 @@ pub(crate) enum Answer {
     ChangedPages(Option<Vec<PageRange>>),
     Snapshot(SnapshotId),
     Snapshots(Vec<Snapshot>),
-    Object(Option<Bytes>),
+    Object(Option<(u64, Bytes)>),
     Names(Vec<String>),
 }
 
@@ -129,7 +186,9 @@ pub(crate) enum Diffs {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) blob: Option<Blob>,
-    pub(crate) objects: BTreeMap<String, Bytes>,
+    /// Each with the version that it got when it was put.
+    objects: BTreeMap<String, (u64, Bytes)>,
+    next_version: u64,
     pub(crate) diffs: Diffs,
     planted: Planted,
     /// The highest sequence number that was ever set.
@@ -176,7 +235,15 @@ pub(crate) struct Kept {
 
 impl Service {
     pub(crate) const fn new(diffs: Diffs, planted: Planted) -> Self {
-        Self { blob: None, objects: BTreeMap::new(), diffs, planted, highest_sequence: 0, violations: Vec::new() }
+        Self {
+            blob: None,
+            objects: BTreeMap::new(),
+            next_version: 1,
+            diffs,
+            planted,
+            highest_sequence: 0,
+            violations: Vec::new(),
+        }
     }
 
     /// Acts on a request at the moment `now`.
@@ -184,6 +251,7 @@ impl Service {
         let operation = request.name();
         match request {
             Request::State => return Ok(Answer::State(self.blob.as_ref().map(|blob| blob.state(now)))),
+            Request::Flush => return Ok(Answer::Done),
             Request::Create { len, metadata } => {
                 if self.blob.is_some() {
                     return Err(TargetError::AlreadyExists { location: LOCATION.into() });
@@ -192,7 +260,8 @@ impl Service {
                 return Ok(Answer::Done);
             }
             Request::PutObject { name, data } => {
-                self.objects.insert(name.clone(), data.clone());
+                self.objects.insert(name.clone(), (self.next_version, data.clone()));
+                self.next_version += 1;
                 return Ok(Answer::Done);
             }
             Request::GetObject { name } => return Ok(Answer::Object(self.objects.get(name).cloned())),
@@ -200,8 +269,10 @@ impl Service {
                 let names = self.objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
                 return Ok(Answer::Names(names));
             }
-            Request::DeleteObject { name } => {
-                self.objects.remove(name);
+            Request::DeleteObject { name, version } => {
+                if self.objects.get(name).is_some_and(|(now, _)| now == version) {
+                    self.objects.remove(name);
+                }
                 return Ok(Answer::Done);
             }
             Request::Put { fence, .. } | Request::Clear { fence, .. } => self.watch(*fence, operation, now),

@@ -150,8 +150,14 @@ impl PageTarget for SimulatedTarget {
         self.call(Request::Clear { range, fence }).await.map(drop)
     }
 
-    /// An acknowledged write is durable here, as in Azure.
+    /// An acknowledged write is durable here, as in Azure. But asking takes its time, and may fail for good, as
+    /// where it is a file system that is asked.
     async fn flush(&self) -> Result<(), TargetError> {
+        self.call(Request::Flush).await?;
+        if self.world.flush_fails() {
+            let source = std::io::Error::other("the disk under the target failed");
+            return Err(TargetError::Io { operation: "flush", location: LOCATION.into(), source });
+        }
         Ok(())
     }
 
@@ -214,7 +220,8 @@ impl PageTarget for SimulatedTarget {
     }
 
     async fn get_object(&self, name: &str, _max_len: u64) -> Result<Option<Bytes>, TargetError> {
-        answer!(self.call(Request::GetObject { name: name.to_owned() }).await, Object)
+        let found = answer!(self.call(Request::GetObject { name: name.to_owned() }).await, Object)?;
+        Ok(found.map(|(_, bytes)| bytes))
     }
 
     async fn list_objects(&self, prefix: &str) -> Result<Vec<String>, TargetError> {
@@ -222,6 +229,8 @@ impl PageTarget for SimulatedTarget {
     }
 
     async fn delete_object(&self, name: &str) -> Result<(), TargetError> {
-        self.call(Request::DeleteObject { name: name.to_owned() }).await.map(drop)
+        let found = answer!(self.call(Request::GetObject { name: name.to_owned() }).await, Object)?;
+        let Some((version, _)) = found else { return Ok(()) };
+        self.call(Request::DeleteObject { name: name.to_owned(), version }).await.map(drop)
     }
 }

@@ -222,6 +222,15 @@ impl World {
         self.lock().processes.len()
     }
 
+    /// Whether what was acknowledged cannot be made durable this time.
+    pub(crate) fn flush_fails(&self) -> bool {
+        let mut state = self.lock();
+        let rate = state.weather.flush_fails;
+        let fails = state.random.u32(..1000) < rate;
+        state.report.failed_flushes += u64::from(fails);
+        fails
+    }
+
     pub(crate) fn is_dead(&self, process: ProcessId) -> bool {
         self.lock().processes[process].death.is_cancelled()
     }
