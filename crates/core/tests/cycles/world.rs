@@ -102,10 +102,15 @@ impl World {
         path
     }
 
-    /// Overwrites a part of the image with new data.
+    /// Overwrites a part of the image with new data: no byte of it is zero, or what it was.
     pub(crate) fn write(&self, offset: u64, len: u64) {
-        let file = File::options().write(true).open(self.path("web01.raw")).unwrap();
-        let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(1..)).take(len as usize).collect();
+        let file = File::options().read(true).write(true).open(self.path("web01.raw")).unwrap();
+        let mut bytes = vec![0; len as usize];
+        file.read_exact_at(&mut bytes, offset).unwrap();
+        for byte in &mut bytes {
+            let other = fastrand::u8(1..u8::MAX);
+            *byte = other + u8::from(other >= *byte);
+        }
         file.write_all_at(&bytes, offset).unwrap();
     }
 
