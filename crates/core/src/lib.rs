@@ -36,6 +36,7 @@ pub(crate) mod checkpoint;
 pub mod digest;
 pub mod error;
 pub mod extent;
+pub mod finding;
 mod private_folder;
 pub mod progress;
 mod replicate;
