@@ -222,6 +222,9 @@ pub enum FixKind {
 }
 
 #[cfg(test)]
+mod schema_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
