@@ -16,10 +16,16 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools")).join(path)
 }
 
-/// The first place of a program on `PATH`.
+/// Where Debian has the programs of the administrator, which are not on everybody's `PATH`.
+const SBIN: &str = "/usr/sbin";
+
+/// The first place of a program on `PATH`, or in `/usr/sbin`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain([SBIN.into()])
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 /// Says that a tool is missing, and that a test is skipped therefore.
@@ -34,6 +40,11 @@ fn missing_where(required: bool, tool: &str) {
     assert!(!required, "{tool} is missing; run `cargo xtask tools`");
     // Not println!, which the test harness keeps to itself when a test passes; a closed stderr is no failure.
     _ = writeln!(stderr(), "{tool} is missing, so a test is skipped; `cargo xtask tools` installs it");
+}
+
+/// Says that a test is skipped, and why: for what cannot be installed.
+pub(crate) fn skipped(why: &str) {
+    _ = writeln!(stderr(), "{why}, so a test is skipped");
 }
 
 #[cfg(test)]

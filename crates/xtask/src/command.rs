@@ -37,10 +37,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` did not print UTF-8"))
 }
 
-/// Whether a program of this name is found on `PATH`.
+/// Where Debian has the programs of the administrator, which are not on everybody's `PATH`.
+const SBIN: &str = "/usr/sbin";
+
+/// Whether a program of this name is found on `PATH` or in `/usr/sbin`.
 pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).chain([SBIN.into()]).any(|folder| folder.join(program).is_file())
 }
 
 /// The command as a person would read it: the program's file name and its arguments.

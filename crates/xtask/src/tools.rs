@@ -8,6 +8,8 @@
 //! | blake3, for `docs/check_proof.py` | `.tools/python/` | `PyPI`, by version |
 //! | `qemu-img`, `qemu-io` and `qemu-nbd`, independent readers and writers of disk formats | the system | Debian |
 //! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
+//! | `unbound`, a DNS server that plays a company's own; it is not run as a service | the system | Debian |
+//! | `ip`, for tests in a network of their own | the system | Debian |
 //! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
 //!
 //! Package registries only; no install script of a package runs. Each folder under `.tools/` keeps a stamp
@@ -101,6 +103,12 @@ fn install_python(root: &Path) -> Result<()> {
     folder.finish()
 }
 
+/// What would make unbound a service that listens on port 53, at once (also in a container, by its init script)
+/// or from the next start of the machine: left out when it is unpacked. The package allows for that, and nothing
+/// else of the system is touched, as it would be by a `policy-rc.d`.
+const NO_SERVICE: [&str; 3] =
+    ["/etc/init.d/unbound", "/lib/systemd/system/unbound*", "/usr/lib/systemd/system/unbound*"];
+
 fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
     let mut packages = Vec::new();
     if !on_path("qemu-img") {
@@ -111,6 +119,12 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
     }
     if !on_path("nbdinfo") {
         packages.push("libnbd-bin");
+    }
+    if !on_path("unbound") {
+        packages.push("unbound");
+    }
+    if !on_path("ip") {
+        packages.push("iproute2");
     }
     if wanted == Wanted::TestsAndBenches {
         if !on_path("time") {
@@ -134,6 +148,7 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
     run(command("apt-get", root).args(["update", "--quiet=2"]))?;
     run(command("apt-get", root)
         .args(["install", "--yes", "--quiet=2", "--no-install-recommends"])
+        .args(NO_SERVICE.map(|path| format!("--option=DPkg::Options::=--path-exclude={path}")))
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
