@@ -227,7 +227,8 @@ fn write_all(folder: &Path, address: SocketAddr, records: &Records, generation: 
         log = log_file(folder).display(),
         zones = records.configuration(),
     );
-    let write = |path: &Path, text: &str| fs::write(path, text).with_context(|| format!("cannot write {path:?}"));
+    let write =
+        |path: &Path, text: &str| fs::write(path, text).with_context(|| format!("cannot write {}", path.display()));
     for (index, zone) in records.zones.iter().enumerate() {
         write(&folder.join(Zone::file(index)), &zone.text(generation))?;
     }

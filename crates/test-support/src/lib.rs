@@ -10,6 +10,7 @@ pub mod dns_server;
 pub mod fault_proxy;
 pub mod hostile_dns;
 pub mod nbd_server;
+pub mod network_namespace;
 pub mod page_blob_server;
 pub mod peak_memory;
 pub mod proof_checker;
