@@ -65,7 +65,7 @@ folder=$1; shift
 "$@" </dev/null & server=$!
 exec >&-
 read -r _
-kill -KILL $server
+kill -KILL $server 2>/dev/null # it may have ended
 wait
 rm -rf "$folder"
 "#;
