@@ -15,9 +15,16 @@ import sys
 ALL_PROTOCOLS = 3
 PACKET_STATISTICS = 6
 SOL_PACKET = 263
+SO_RCVBUFFORCE = 33
+# Room for a second of a fast loopback: each packet there is up to 64 KiB, and is held whole.
+ROOM = 256 << 20
 
 capture = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
-capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+try:
+    # Beyond the system's limit, as whoever made the namespace may.
+    capture.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+except PermissionError:
+    capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
 capture.bind(("lo", ALL_PROTOCOLS))
 capture.setblocking(False)
 counts = {}
