@@ -3,7 +3,6 @@
 //!
 //! Each test scripts a service of its own on this machine.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -129,64 +128,6 @@ async fn a_refused_connection_shows_no_signature() {
     assert!(error.to_string().contains(&url), "{error}");
     assert!(!shown(&error).contains("sig="), "{error:?}");
     assert!(!format!("{target:?} {}", target.location()).contains("canary"));
-}
-
-/// Collects every log line and span of this thread, with all fields.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<String>>);
-
-impl Lines {
-    fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl tracing::field::Visit for Lines {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        span.record(&mut self.clone());
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-#[tokio::test]
-async fn no_log_line_shows_a_signature() {
-    let service = Service::answering(|head| match head.split(' ').next() {
-        Some("HEAD") => properties(),
-        _ => refusal("403 Forbidden", "AuthenticationFailed"),
-    })
-    .await;
-    let lines = Lines::default();
-    let logging = tracing::subscriber::set_default(lines.clone());
-    let target = target(&service.url);
-
-    target.put(pages(0, 512), vec![1; 512].into(), fence()).await.unwrap_err();
-    target.snapshots().await.unwrap_err();
-    drop(logging);
-
-    assert!(lines.text().contains("web01.vhd"), "{}", lines.text());
-    assert!(!lines.text().contains("canary"), "{}", lines.text());
 }
 
 #[tokio::test]
