@@ -33,6 +33,18 @@ pub struct Rule {
     pub date: &'static str,
 }
 
+/// The documents that more than one area takes its rules from, in the edition that was read.
+pub(crate) mod documents {
+    use super::Rule;
+
+    /// The article that says how the three scenarios go over Private Link.
+    pub(crate) const ARTICLE: Rule =
+        Rule { document: "Microsoft Learn, Migrate servers to Azure by using Private Link", date: "2022-12-14" };
+    /// How to verify DNS, zones and endpoints by hand.
+    pub(crate) const TROUBLESHOOT: Rule =
+        Rule { document: "Microsoft Learn, Azure Migrate: Troubleshoot network connectivity", date: "2021-11" };
+}
+
 /// What can be found: one row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {

@@ -119,6 +119,9 @@ pub enum EventKind {
         /// The last sealed cycle, if any.
         sealed_cycle: Option<u32>,
     },
+    /// Private Link is not required of this target: its bytes go to whatever its name resolves to, over the
+    /// internet too. Told at each opening, before anything is sent.
+    PublicRouteAllowed,
     /// The lease of another owner was broken, as ordered.
     TakenOverByForce {
         /// Number of the new owner.

@@ -6,12 +6,14 @@ mod azurite;
 
 use std::time::Duration;
 
-use azurite::{ACCOUNT, Container, FAR_FUTURE, KEY, account_key, account_signature, through_a_damaging_relay};
+use azurite::{ACCOUNT, Container, FAR_FUTURE, KEY, account_key, account_signature};
 use bytes::Bytes;
 use libmigrate::secret::Secret;
 use libmigrate::size::{MIB, PageRange};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, ConnectionString, Credential};
 use libmigrate::target::{ETag, Fence, LeaseId, Metadata, PageTarget, SnapshotId, TargetError, View};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const TERM: Duration = Duration::from_secs(60);
 
@@ -439,4 +441,37 @@ async fn requests_and_bytes_are_counted() {
     assert_eq!(counters.requests() - requests, 2);
     assert_eq!(counters.bytes_sent() - sent, MIB);
     assert_eq!(counters.bytes_received() - received, MIB);
+}
+
+/// A relay on this machine that turns every `intact` on its way to the service into `damage`; answers
+/// with the URL by which the service is reached through it.
+async fn through_a_damaging_relay(url: &str) -> String {
+    let mut url: url::Url = url.parse().unwrap();
+    let service = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    url.set_port(Some(relay.local_addr().unwrap().port())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = relay.accept().await {
+            let service = TcpStream::connect(service.clone()).await.unwrap();
+            tokio::spawn(relay_with_damage(client, service));
+        }
+    });
+    url.into()
+}
+
+async fn relay_with_damage(client: TcpStream, service: TcpStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_service, mut to_service) = service.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut from_service, &mut to_client).await });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(len @ 1..) = from_client.read(&mut buffer).await {
+        for at in 0..len.saturating_sub(5) {
+            if &buffer[at..at + 6] == b"intact" {
+                buffer[at..at + 6].copy_from_slice(b"damage");
+            }
+        }
+        if to_service.write_all(&buffer[..len]).await.is_err() {
+            return;
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use libmigrate_test_support::nbd_server::NbdServer;
+use libmigrate_test_support::page_blob_server::PageBlobServer;
 use libmigrate_test_support::proof_checker::check_proof;
 use libmigrate_test_support::qemu::{qemu_img, qemu_io};
 use libmigrate_test_support::sample_disk::SampleDisk;
@@ -181,4 +182,65 @@ fn what_it_writes_is_its_owners_alone_whatever_the_umask() {
         }
     }
     assert!(files >= 6, "{files} files");
+}
+
+/// A page-blob server of its own, for a command that runs beside it.
+fn served() -> (tokio::runtime::Runtime, PageBlobServer) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(PageBlobServer::start());
+    server.create_container("replicas");
+    (runtime, server)
+}
+
+fn preflight(server: &PageBlobServer, container: &str) -> Command {
+    let mut command = Command::new(program());
+    command.env("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=c2ln");
+    command.args(["--preflight", "--target", &format!("{}/{container}/web01.vhd", server.endpoint())]);
+    command
+}
+
+#[test]
+fn the_preflight_prints_its_findings_as_a_tree_and_says_whether_the_way_is_clear() {
+    let (_runtime, server) = served();
+    let clear = preflight(&server, "replicas").output().unwrap();
+    let blocked = preflight(&server, "nowhere").output().unwrap();
+    assert_eq!(clear.status.code(), Some(0), "{}", text(&clear));
+    assert!(text(&clear).contains("└─ ok      blob.usable"), "{}", text(&clear));
+    assert!(text(&clear).contains("nothing is in the way"));
+    assert_eq!(blocked.status.code(), Some(1), "{}", text(&blocked));
+    assert!(text(&blocked).contains("└─ ERROR   blob.no_container"), "{}", text(&blocked));
+    assert!(text(&blocked).contains("to do: create the container"));
+}
+
+#[test]
+fn the_preflight_prints_json_that_says_the_same() {
+    let (_runtime, server) = served();
+    let output = preflight(&server, "replicas").arg("--json").output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["type"], &report["passed"]), (&"preflight".into(), &true.into()));
+    let findings = &report["report"]["targets"][0]["findings"];
+    assert_eq!(findings[1]["code"], "blob.usable", "{report:#}");
+    assert!(!text(&output).contains("c2ln"));
+}
+
+#[test]
+fn a_target_without_a_source_is_for_the_preflight_only() {
+    let output = Command::new(program()).args(["--target", "disk.vhd"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("--target needs --source, or --preflight"), "{}", text(&output));
+}
+
+#[test]
+fn a_public_address_is_refused_by_default_and_the_remedy_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    SampleDisk { len: 1 << 20, data_bytes: 1 << 20, seed: 1 }.write(&folder.path().join("disk.raw")).unwrap();
+    let output = Command::new(program())
+        .current_dir(folder.path())
+        .env("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=c2ln")
+        .args(["--source", "disk.raw", "--no-state", "--target", "https://192.0.2.1/acct/replicas/web01.vhd"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("target.not_private"), "{}", text(&output));
+    assert!(text(&output).contains("192.0.2.1 (documentation)"), "{}", text(&output));
 }

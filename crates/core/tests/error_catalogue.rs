@@ -33,7 +33,8 @@ fn codes_are_unique() {
 }
 
 /// The areas that codes begin with, so that file names in backticks are not taken for codes.
-const AREAS: [&str; 7] = ["checkpoint.", "cycle.", "engine.", "recovery_point.", "replica.", "source.", "target."];
+const AREAS: [&str; 8] =
+    ["checkpoint.", "cycle.", "engine.", "private_link.", "recovery_point.", "replica.", "source.", "target."];
 
 #[test]
 fn the_page_of_what_can_go_wrong_names_only_codes_that_exist() {

@@ -105,7 +105,7 @@ impl SimulatedTarget {
 /// The one capability set: what an Azure page blob has.
 pub(crate) fn capabilities() -> Capabilities {
     let json = format!(
-        r#"{{"lease":"service","snapshots":true,"checksum":"crc64","max_put_bytes":{},"diff":"probed"}}"#,
+        r#"{{"lease":"service","snapshots":true,"checksum":"crc64","max_put_bytes":{},"diff":"probed","route":"private_link"}}"#,
         4 * MIB
     );
     serde_json::from_str(&json).expect("the capabilities of a page blob")

@@ -17,4 +17,5 @@ pub mod proof_checker;
 pub mod python_reader;
 pub mod qemu;
 pub mod sample_disk;
+pub mod tls_front;
 mod tools;

@@ -1,9 +1,11 @@
 //! Replicates a disk, from the command line.
 //!
 //! Without arguments: a demonstration on a sample disk and the embedded local target. With `--source` and
-//! `--target`: the real thing; run the same command again to go on or to make the next delta.
+//! `--target`: the real thing; run the same command again to go on or to make the next delta. With `--preflight`:
+//! whether the network to the target is in order.
 
 mod demonstration;
+mod network;
 mod options;
 mod report;
 mod source;
@@ -50,6 +52,7 @@ async fn cancel_on_ctrl_c(cancel: CancellationToken) {
 /// Whether everything that was compared was equal.
 async fn run(options: &Options, cancel: &CancellationToken) -> anyhow::Result<bool> {
     match (&options.source.source, &options.target) {
+        (None, Some(target)) => options.route.check(target, options.page_blob(target)?, options.json, cancel).await,
         (Some(path), Some(target)) => {
             let (source, request) = options.source.open(path).await?;
             let target = options.target(target)?;

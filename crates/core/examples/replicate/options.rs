@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
+use anyhow::{Context, bail, ensure};
+use clap::{CommandFactory, Parser, ValueEnum};
 use libmigrate::schedule::Schedule;
 use libmigrate::secret::Secret;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate::target::local::LocalTarget;
 use libmigrate::{EngineOptions, Error, PageTarget, RequestCost, RequestedKind};
 
+use crate::network::RouteOptions;
 use crate::source::SourceOptions;
 
 /// Replicates a disk into an Azure page blob or a local folder. Without arguments: a demonstration.
@@ -24,8 +25,10 @@ pub(crate) struct Options {
     /// Where the replica goes: a path, or the https URL of a page blob. The credential comes from the
     /// environment: a SAS in `AZURE_STORAGE_SAS_TOKEN`, or `AZURE_STORAGE_CONNECTION_STRING`. A SAS in the URL
     /// works too, but every user of this machine can see it.
-    #[arg(long, value_name = "PATH-or-URL", requires = "source")]
+    #[arg(long, value_name = "PATH-or-URL")]
     pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) route: RouteOptions,
     /// Folder for checkpoints [default: $`XDG_STATE_HOME/libmigrate` or ~/.local/state/libmigrate].
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -103,7 +106,15 @@ const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
 impl Options {
     /// The command line; one that makes no sense ends the program, without repeating a secret.
     pub(crate) fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        let parsed = Self::try_parse().and_then(|options| {
+            let purpose = options.source.source.is_some() || options.route.preflight;
+            if options.target.is_some() && !purpose {
+                let problem = "--target needs --source, or --preflight";
+                return Err(Self::command().error(clap::error::ErrorKind::MissingRequiredArgument, problem));
+            }
+            Ok(options)
+        });
+        parsed.unwrap_or_else(|error| {
             let text = error.render().to_string();
             let arguments = std::env::args_os().filter_map(|argument| argument.into_string().ok());
             let secrets = arguments.filter(|argument| argument.contains("sig="));
@@ -144,9 +155,15 @@ impl Options {
 
     /// The target that was named.
     pub(crate) fn target(&self, named: &str) -> anyhow::Result<Arc<dyn PageTarget>> {
-        if !named.starts_with("http://") && !named.starts_with("https://") {
+        if !is_url(named) {
             return Ok(Arc::new(LocalTarget::new(Path::new(named)).map_err(Error::from)?));
         }
+        Ok(Arc::new(self.page_blob(named)?))
+    }
+
+    /// The page blob that was named.
+    pub(crate) fn page_blob(&self, named: &str) -> anyhow::Result<AzurePageBlob> {
+        ensure!(is_url(named), "the target is no URL of a page blob");
         let credential = match (std::env::var("AZURE_STORAGE_SAS_TOKEN"), std::env::var(CONNECTION_STRING)) {
             _ if named.contains("sig=") => {
                 eprintln!(
@@ -158,9 +175,18 @@ impl Options {
             (_, Ok(text)) => Credential::from_connection_string(&text).map_err(Error::from)?,
             _ => bail!("the URL has no SAS, and neither AZURE_STORAGE_SAS_TOKEN nor {CONNECTION_STRING} is set"),
         };
-        let options = AzureOptions { max_in_flight: self.requests, ..AzureOptions::default() };
-        Ok(Arc::new(AzurePageBlob::new(named, credential, options).map_err(Error::from)?))
+        let options = AzureOptions {
+            max_in_flight: self.requests,
+            private_link: self.route.private_link(),
+            extra_certificates_pem: self.route.extra_certificates()?,
+            ..AzureOptions::default()
+        };
+        Ok(AzurePageBlob::new(named, credential, options).map_err(Error::from)?)
     }
+}
+
+fn is_url(named: &str) -> bool {
+    named.starts_with("http://") || named.starts_with("https://")
 }
 
 fn read_schedule(path: &str) -> anyhow::Result<Schedule> {

@@ -126,6 +126,7 @@ fn show(event: &Arc<Event>, bar: &ProgressBar, json: bool) {
         EventKind::Retrying { error, failures, wait_ms } => {
             say(bar, &format!("{error}; failure {failures}, again in {wait_ms} ms"));
         }
+        EventKind::PublicRouteAllowed => say(bar, "Private Link is not required: bytes may go over the internet"),
         EventKind::Blackout { until } => {
             let until = until.map_or_else(|| "the schedule is changed".to_owned(), |time| time.to_string());
             say(bar, &format!("blackout: nothing is sent until {until}"));

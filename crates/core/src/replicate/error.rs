@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
+use crate::private_link::PrivateLinkError;
 use crate::schedule::ScheduleError;
 use crate::source::nbd::NbdError;
 use crate::source::{ChangeListError, SourceError};
@@ -32,6 +33,9 @@ pub enum Error {
     /// The schedule cannot be used.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// A name or a route cannot be used.
+    #[error(transparent)]
+    PrivateLink(#[from] PrivateLinkError),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -67,6 +71,7 @@ impl Error {
             TargetError::CATALOGUE,
             CheckpointError::CATALOGUE,
             ScheduleError::CATALOGUE,
+            PrivateLinkError::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -81,6 +86,7 @@ impl Error {
             Self::Checkpoint(e) => e,
             Self::ChangeList(e) => e,
             Self::Schedule(e) => e,
+            Self::PrivateLink(e) => e,
             Self::Replicate(e) => e,
         }
     }

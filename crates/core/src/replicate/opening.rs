@@ -31,7 +31,7 @@ use super::target_record::{ForcedTakeOver, TargetRecord, to_metadata};
 use crate::checkpoint::{Blank, Change, Checkpoint, CheckpointError, CheckpointLock, FORMAT, Record};
 use crate::progress::EventKind;
 use crate::size::{BlockSize, replica_len};
-use crate::target::{FOOTER_BYTES, LeaseId, LeaseKind, PageTarget, TargetError, TargetState};
+use crate::target::{FOOTER_BYTES, LeaseId, LeaseKind, PageTarget, TargetError, TargetRoute, TargetState};
 
 /// How long a cycle of this process that has just failed, or was cancelled, may take to let the checkpoint go.
 const LETTING_GO: Duration = Duration::from_secs(2);
@@ -58,6 +58,9 @@ pub(super) async fn open(
 ) -> Result<Replica, Error> {
     let location: Arc<str> = target.location().into();
     let (engine, retry) = (Arc::clone(engine), engine.retry(&location));
+    if target.capabilities().route == TargetRoute::Any {
+        engine.events.record(&location, EventKind::PublicRouteAllowed);
+    }
     Opening { engine, target, location, disk, entry, retry, cancel }.run().await
 }
 

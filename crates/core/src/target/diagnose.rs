@@ -5,6 +5,7 @@ use crate::error::diagnose;
 
 diagnose!(TargetError {
     Transient: "target.transient", Retryable, "check the network and the service's health; the same call goes on where it stopped";
+    NotPrivate: "target.not_private", Fatal, "run the network preflight on this machine and follow its findings; nothing was sent";
     Fenced: "target.fenced", Fatal, "stop this process: another one owns the replica now";
     LeaseHeld: "target.lease_held", Fatal, "stop the other writer, or wait until its lease has run out (a minute after it died)";
     LeaseLost: "target.lease_lost", Fatal, "open the replica again; if another process took over, leave it to that one";

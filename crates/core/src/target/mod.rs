@@ -141,6 +141,8 @@ pub struct Capabilities {
     pub max_put_bytes: u64,
     /// Whether the target can say what changed since a snapshot.
     pub diff: DiffTrust,
+    /// Which way its bytes go.
+    pub route: TargetRoute,
 }
 
 impl Capabilities {
@@ -148,6 +150,18 @@ impl Capabilities {
     pub fn lease_runs_out(&self) -> bool {
         self.lease == LeaseKind::Service
     }
+}
+
+/// Which way a target's bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetRoute {
+    /// They stay on this machine.
+    Local,
+    /// To checked private addresses only.
+    PrivateLink,
+    /// To whatever its name resolves to, over the internet too.
+    Any,
 }
 
 /// How a target keeps a second writer out.
@@ -286,6 +300,16 @@ pub enum TargetError {
         reason: String,
         /// The time the service asked for.
         retry_after: Option<Duration>,
+    },
+    /// The name leads to addresses that bytes must not go to. Nothing was sent.
+    #[error("{operation} at {location} refused here: {reason}")]
+    NotPrivate {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        location: String,
+        /// The name, its addresses, and what kind each is.
+        reason: String,
     },
     /// The lease is no longer ours, or the sequence number is no longer the one we write with.
     #[error("{operation} at {location} refused: another writer took over ({reason})")]

@@ -6,8 +6,6 @@ use hmac::{Hmac, Mac};
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, Credential};
 use libmigrate_test_support::azurite::Azurite;
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 /// The emulators' account and its public key.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
@@ -71,37 +69,4 @@ fn signed(text: &str) -> String {
     mac.update(text.as_bytes());
     let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
     url::form_urlencoded::byte_serialize(signature.as_bytes()).collect()
-}
-
-/// A relay on this machine that turns every `intact` on its way to the service into `damage`; answers
-/// with the URL by which the service is reached through it.
-pub(crate) async fn through_a_damaging_relay(url: &str) -> String {
-    let mut url: url::Url = url.parse().unwrap();
-    let service = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
-    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    url.set_port(Some(relay.local_addr().unwrap().port())).unwrap();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = relay.accept().await {
-            let service = TcpStream::connect(service.clone()).await.unwrap();
-            tokio::spawn(relay_with_damage(client, service));
-        }
-    });
-    url.into()
-}
-
-async fn relay_with_damage(client: TcpStream, service: TcpStream) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_service, mut to_service) = service.into_split();
-    tokio::spawn(async move { tokio::io::copy(&mut from_service, &mut to_client).await });
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(len @ 1..) = from_client.read(&mut buffer).await {
-        for at in 0..len.saturating_sub(5) {
-            if &buffer[at..at + 6] == b"intact" {
-                buffer[at..at + 6].copy_from_slice(b"damage");
-            }
-        }
-        if to_service.write_all(&buffer[..len]).await.is_err() {
-            return;
-        }
-    }
 }

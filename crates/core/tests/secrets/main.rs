@@ -19,6 +19,7 @@ use std::time::Duration;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use bytes::Bytes;
 use libmigrate::extent::Extent;
+use libmigrate::private_link::{AddressRule, Answer, HostName, LookupFailure, NameLookup, PrivateLink, WhyNot};
 use libmigrate::secret::Secret;
 use libmigrate::size::PageRange;
 use libmigrate::target::azure::{AzureOptions, AzurePageBlob, ConnectionString, Credential, Proxy};
@@ -108,12 +109,14 @@ impl TokenCredential for FixedToken {
 }
 
 /// A resolver that knows no name.
+#[derive(Debug)]
 struct NoNames;
 
-impl reqwest::dns::Resolve for NoNames {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let error = format!("no such name: {}", name.as_str());
-        Box::pin(std::future::ready(Err(error.into())))
+#[async_trait::async_trait]
+impl NameLookup for NoNames {
+    async fn look_up(&self, host: &HostName) -> Result<Answer, LookupFailure> {
+        let words = format!("no such name: {host}");
+        Err(LookupFailure { why: WhyNot::NoSuchName, chain: Vec::new(), words })
     }
 }
 
@@ -323,6 +326,7 @@ async fn no_failure_to_connect_shows_a_secret() {
     server.faults().always_all(Fault::DropBeforeBody);
     let through = |proxy: &str| AzureOptions {
         proxy: Proxy::Url(Secret::new(format!("http://user:{}@{proxy}/", bait.proxy.in_query()).parse().unwrap())),
+        private_link: PrivateLink::NotRequired,
         ..impatient()
     };
     let places = [
@@ -333,7 +337,10 @@ async fn no_failure_to_connect_shows_a_secret() {
         (
             "no such name",
             "https://acct.blob.invalid/replicas/web01.vhd".into(),
-            AzureOptions { resolver: Some(Arc::new(NoNames)), ..impatient() },
+            AzureOptions {
+                private_link: PrivateLink::Required { rule: AddressRule::default(), lookup: Arc::new(NoNames) },
+                ..impatient()
+            },
         ),
         ("no proxy", "https://acct.blob.invalid/replicas/web01.vhd".into(), through(&closed.to_string())),
         ("refusing proxy", "https://acct.blob.invalid/replicas/web01.vhd".into(), through(&plain.address.to_string())),

@@ -19,6 +19,8 @@ pub(crate) struct Account {
     pub(crate) storage: Storage,
     /// The most ranges of one page list, and the most blobs of one list of blobs.
     pub(crate) list_limit: usize,
+    /// What `x-ms-account-kind` says.
+    pub(crate) kind: &'static str,
     changes: u64,
     last_snapshot: Timestamp,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Container {
 
 impl Account {
     pub(crate) fn new(storage: Storage, list_limit: usize) -> Self {
-        Self { storage, list_limit, ..Self::default() }
+        Self { storage, list_limit, kind: "StorageV2", ..Self::default() }
     }
 
     pub(crate) fn next_etag(&mut self) -> ETag {

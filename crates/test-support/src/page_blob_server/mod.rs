@@ -127,6 +127,11 @@ impl PageBlobServer {
         format!("http://{}/{ACCOUNT}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The faults on order.
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
@@ -155,6 +160,17 @@ impl PageBlobServer {
     /// From now on requests must prove who sent them in this way: a key was rotated, a signature revoked.
     pub fn set_auth(&self, auth: Auth) {
         *lock(&self.shared.auth) = auth;
+    }
+
+    /// From now on the account says that it is of this kind; what it can do stays the same.
+    pub fn set_account_kind(&self, kind: &'static str) {
+        lock(&self.shared.account).kind = kind;
+    }
+
+    /// Lists the blobs of a container, by name.
+    pub fn blob_names(&self, container: &str) -> Vec<String> {
+        let account = lock(&self.shared.account);
+        account.container(container).map(|container| container.blobs.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Deletes a container with all that is in it, leased or not.

@@ -1,7 +1,8 @@
 //! What is asked: the operation, whom it is about, and its headers and parameters, read as the service reads
 //! them.
 //!
-//! Addressing is path style, as for the emulator: `/account/container/blob`.
+//! Addressing is path style, as for the emulator: `/account/container/blob`; or, for a host like
+//! `account.blob.core.windows.net`, as for Azure: `/container/blob`.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub enum Op {
     CreateContainer,
     DeleteContainer,
     GetContainerProperties,
+    GetAccountInformation,
     ListBlobs,
     CreatePageBlob,
     PutBlockBlob,
@@ -54,6 +56,8 @@ impl Op {
     pub(crate) fn permissions(self) -> Permissions {
         Permissions(match self {
             Self::ListBlobs => "l",
+            // Any signature over anything may ask (Microsoft Learn, "Get Account Information").
+            Self::GetAccountInformation => "racwdl",
             Self::GetContainerProperties
             | Self::GetBlob
             | Self::GetBlobProperties
@@ -71,6 +75,9 @@ impl Op {
         let container = query.get("restype") == Some("container");
         if !on_blob {
             return match (method, comp) {
+                (&Method::GET | &Method::HEAD, Some("properties")) if query.get("restype") == Some("account") => {
+                    Ok(Self::GetAccountInformation)
+                }
                 (_, _) if !container => Err(refusal::INVALID_QUERY_PARAMETER_VALUE),
                 (&Method::PUT, None) => Ok(Self::CreateContainer),
                 (&Method::DELETE, None) => Ok(Self::DeleteContainer),
@@ -167,9 +174,19 @@ pub(crate) struct Call {
     pub(crate) parts: Parts,
 }
 
+/// The account in the host's name, if it is there.
+fn account_of_host(headers: &HeaderMap) -> Option<&str> {
+    header(headers, "host")?.split_once(".blob.").map(|(account, _)| account)
+}
+
 impl Call {
     pub(crate) fn parse(parts: Parts) -> Result<Self, Refusal> {
-        let mut names = parts.uri.path().trim_start_matches('/').splitn(3, '/');
+        let path = parts.uri.path().trim_start_matches('/');
+        let path = match account_of_host(&parts.headers) {
+            Some(account) => format!("{account}/{path}"),
+            None => path.to_owned(),
+        };
+        let mut names = path.splitn(3, '/');
         let mut next = || decode_name(names.next().unwrap_or(""));
         let (account, container, blob) = (next()?, next()?, next()?);
         let query = Query::parse(parts.uri.query().unwrap_or(""));

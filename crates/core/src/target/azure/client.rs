@@ -21,15 +21,17 @@ use azure_storage_blob::{
     PageBlobClientOptions,
 };
 
+use super::AzureOptions;
 use super::credential::Credential;
 use super::endpoint::BlobEndpoint;
 use super::error::{ErrorMap, Operation};
-use super::options::AzureOptions;
 use super::shared_key::SharedKeyPolicy;
 use super::token::PromptCredential;
-use super::transport::{BlobTransport, TransferCounters};
+use crate::private_link::TransferCounters;
+use crate::private_link::route::Route;
+use crate::private_link::transport::HttpTransport;
 use crate::size::PageRange;
-use crate::target::{Metadata, SnapshotId, TargetError};
+use crate::target::{Metadata, SnapshotId, TargetError, TargetRoute};
 
 /// What a token for Blob Storage is asked for.
 ///
@@ -42,6 +44,7 @@ pub(super) struct StorageClient {
     options: ClientOptions,
     version: String,
     errors: ErrorMap,
+    route: TargetRoute,
     counters: Arc<TransferCounters>,
     blob: BlobClient,
     pages: PageBlobClient,
@@ -58,7 +61,13 @@ impl StorageClient {
         let errors = ErrorMap::new(&endpoint, &credential);
         let unusable = |problem: String| TargetError::Unusable { location: errors.location().to_owned(), problem };
         let token_limit = options.base_timeout;
-        let transport = BlobTransport::new(options, endpoint.is_loopback()).map_err(unusable)?;
+        let route = if endpoint.is_loopback() { Route::Loopback } else { Route::of(&options.private_link) };
+        let goes = match route {
+            Route::Loopback => TargetRoute::Local,
+            Route::Private(_) => TargetRoute::PrivateLink,
+            Route::Open | Route::ControlPlane(_) => TargetRoute::Any,
+        };
+        let transport = HttpTransport::new(options, route).map_err(|error| unusable(error.to_string()))?;
         let counters = Arc::clone(transport.counters());
         let options = ClientOptions {
             per_try_policies: signing_policy(credential, token_limit).into_iter().collect(),
@@ -87,7 +96,7 @@ impl StorageClient {
             None,
         );
         let version = PageBlobClientOptions::default().version;
-        Ok(Self { endpoint, options, version, errors, counters, blob, pages, container, pipeline })
+        Ok(Self { endpoint, options, version, errors, route: goes, counters, blob, pages, container, pipeline })
     }
 
     pub(super) fn endpoint(&self) -> &BlobEndpoint {
@@ -96,6 +105,10 @@ impl StorageClient {
 
     pub(super) fn errors(&self) -> &ErrorMap {
         &self.errors
+    }
+
+    pub(super) const fn route(&self) -> TargetRoute {
+        self.route
     }
 
     pub(super) fn counters(&self) -> &Arc<TransferCounters> {
@@ -127,17 +140,31 @@ impl StorageClient {
             .map_err(self.failed(operation))
     }
 
+    /// Another blob in the same container.
+    pub(super) fn sibling(&self, name: &str) -> azure_core::Result<BlobClient> {
+        BlobClient::new(self.endpoint.sibling_url(name), None, Some(blob_options(&self.options)))
+    }
+
     /// Sends a request for which there is no typed operation.
     pub(super) async fn send(
         &self,
         operation: Operation,
-        mut request: Request,
+        request: Request,
         success: &'static [u16],
     ) -> Result<RawResponse, TargetError> {
+        self.send_raw(request, success).await.map_err(self.failed(operation))
+    }
+
+    /// As [`StorageClient::send`], for who has more to ask of an error than what it means.
+    pub(super) async fn send_raw(
+        &self,
+        mut request: Request,
+        success: &'static [u16],
+    ) -> azure_core::Result<RawResponse> {
         request.insert_header(VERSION, self.version.clone());
         let mut options = PipelineSendOptions::default();
         options.check_success.success_codes = success;
-        self.pipeline.send(&Context::new(), &mut request, Some(options)).await.map_err(self.failed(operation))
+        self.pipeline.send(&Context::new(), &mut request, Some(options)).await
     }
 
     /// As [`StorageClient::send`], for an answer that is read as it comes in.

@@ -75,6 +75,13 @@ impl BlobEndpoint {
         url
     }
 
+    /// The URL of another blob in the same container, with the signature. `name` needs no escaping.
+    pub(super) fn sibling_url(&self, name: &str) -> Url {
+        let mut url = self.blob_url();
+        url.set_path(&format!("{}/{name}", self.container_path));
+        url
+    }
+
     /// The URL of the object `name` beside the blob, with the signature.
     pub(super) fn object_url(&self, name: &str) -> Url {
         let mut url = self.blob_url();

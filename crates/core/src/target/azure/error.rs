@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::credential::Credential;
 use super::endpoint::BlobEndpoint;
 use super::service_message::{Redactor, ServiceMessage};
+use crate::private_link::PrivateLinkError;
 use crate::size::PageRange;
 use crate::target::TargetError;
 
@@ -89,6 +90,18 @@ impl Operation {
     }
 }
 
+/// What an answer tells of itself, for a diagnosis; not what it means to the engine.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The service's code, or empty.
+    pub(super) code: String,
+    /// Whether the storage service gave it.
+    pub(super) by_storage: bool,
+    /// Whether this machine's clock differs from the service's by more than counts.
+    pub(super) clocks_differ: bool,
+}
+
 /// Turns errors into [`TargetError`]s about one blob.
 pub(super) struct ErrorMap {
     location: String,
@@ -124,8 +137,11 @@ impl ErrorMap {
     /// The error of an operation on the blob.
     pub(super) fn of(&self, operation: Operation, error: &azure_core::Error) -> TargetError {
         let location = self.location.clone();
-        let message = ServiceMessage::read(error, &self.redactor);
         let name = operation.name();
+        if let Some(error @ PrivateLinkError::NotPrivate { .. }) = PrivateLinkError::behind(error) {
+            return TargetError::NotPrivate { operation: name, location, reason: error.to_string() };
+        }
+        let message = ServiceMessage::read(error, &self.redactor);
         match error.kind() {
             ErrorKind::HttpResponse { status, .. } => self.of_status(operation, u16::from(*status), message),
             ErrorKind::Connection | ErrorKind::Io => {
@@ -140,6 +156,19 @@ impl ErrorMap {
                 TargetError::Unusable { location, problem: format!("cannot {name}: {}", message.words) }
             }
         }
+    }
+
+    /// The answer that an error is, if there was one.
+    pub(super) fn answer(&self, error: &azure_core::Error) -> Option<Answer> {
+        let ErrorKind::HttpResponse { status, .. } = error.kind() else { return None };
+        let ServiceMessage { code, date, by_storage, .. } = ServiceMessage::read(error, &self.redactor);
+        let clocks_differ = other_clock(date, Timestamp::now()).is_some();
+        Some(Answer { status: u16::from(*status), code, by_storage, clocks_differ })
+    }
+
+    /// Words from outside, fit to be shown.
+    pub(super) fn clean(&self, words: &str) -> String {
+        self.redactor.clean(words)
     }
 
     /// An answer that makes no sense.
@@ -169,7 +198,7 @@ impl ErrorMap {
     fn of_status(&self, operation: Operation, status: u16, message: ServiceMessage) -> TargetError {
         let location = self.location.clone();
         let name = operation.name();
-        let ServiceMessage { code, words: reason, retry_after, date } = message;
+        let ServiceMessage { code, words: reason, retry_after, date, .. } = message;
         match (status, code.as_str()) {
             // Emulators say so with a status that asks to try again, in vain.
             (_, "FeatureNotSupported" | "APINotImplemented") => {
@@ -233,7 +262,7 @@ impl ErrorMap {
     /// simply expired.
     fn why_not_accepted(&self, mut reason: String, date: Option<Timestamp>) -> String {
         let now = Timestamp::now();
-        if let Some(date) = date.filter(|date| date.duration_since(now).unsigned_abs() > CLOCKS_AGREE) {
+        if let Some(date) = other_clock(date, now) {
             let _ =
                 write!(reason, "; the service's clock says {date}, this machine's {now:.0}: set this machine's clock");
         } else if let Some(expiry) = self.signature_expiry.filter(|_| self.signature_has_expired()) {
@@ -241,6 +270,11 @@ impl ErrorMap {
         }
         reason
     }
+}
+
+/// The service's time, if it is another than this machine's.
+fn other_clock(service: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    service.filter(|service| service.duration_since(now).unsigned_abs() > CLOCKS_AGREE)
 }
 
 /// Whether a token did not come because its service was out of reach or busy.

@@ -9,10 +9,13 @@
 //!   page_blob.rs    state, length, pages, metadata, sequence number
 //!   page_ranges.rs  which pages hold data, which changed; page_list.rs reads the answers
 //!   snapshots.rs, lease.rs, objects.rs, blob_list.rs
+//!   probe.rs        whether all of this is possible here, tried out on a blob of its own
 //! client.rs         the typed clients over one pipeline; error.rs and service_message.rs turn what
 //!                   comes back into `TargetError`, without secrets
-//!   endpoint.rs     the blob's URL; credential.rs, shared_key.rs, token.rs who asks; options.rs, transport.rs how
+//!   endpoint.rs     the blob's URL; credential.rs, shared_key.rs, token.rs who asks
 //! ```
+//!
+//! Bytes go over a private route unless the options say otherwise: see [`private_link`](crate::private_link).
 //!
 //! What is checked here rather than left to the service, because an emulator does not: that a put is at
 //! most 4 MiB and ends inside the blob, and that a list of changes is one (see `page_ranges.rs`).
@@ -27,6 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use self::client::StorageClient;
 use self::endpoint::BlobEndpoint;
@@ -35,11 +39,11 @@ use super::{
     Capabilities, Checksum, DiffTrust, ETag, Fence, LeaseId, LeaseKind, Metadata, PageTarget, Snapshot, SnapshotId,
     TargetError, TargetState, View,
 };
+use crate::finding::Finding;
 use crate::size::{MAX_PUT_BYTES, PageRange};
 
 pub use self::credential::{ConnectionString, Credential};
-pub use self::options::{AzureOptions, Proxy};
-pub use self::transport::TransferCounters;
+pub use crate::private_link::{Proxy, TransferCounters, TransportOptions as AzureOptions};
 
 mod blob_list;
 mod client;
@@ -48,15 +52,14 @@ mod endpoint;
 mod error;
 mod lease;
 mod objects;
-mod options;
 mod page_blob;
 mod page_list;
 mod page_ranges;
+pub(crate) mod probe;
 mod service_message;
 mod shared_key;
 mod snapshots;
 mod token;
-mod transport;
 
 /// A replica in an Azure page blob, or in an emulator's.
 pub struct AzurePageBlob {
@@ -76,6 +79,18 @@ impl AzurePageBlob {
         let endpoint = BlobEndpoint::parse(url, &credential)?;
         let client = StorageClient::new(endpoint, credential, options)?;
         Ok(Self { client, length: KnownLength::unknown(), diff_trust: OnceCell::new() })
+    }
+
+    /// Tries out in this blob's container what a replica needs, with this target's own credential and
+    /// connection: lists, creates a page blob of 512 bytes named `.libmigrate-probe-<uuid>`, leases it, puts a
+    /// page, reads it back, and deletes it. The replica's blob is not asked and not touched.
+    ///
+    /// Never fails: what is wrong is a finding, with a code for each cause (`blob.usable` if nothing is). Ends
+    /// within `limit`, and within a second of `cancel`. The probe's blob is deleted also when a step fails, and
+    /// `blob.probe_left` says so when that fails too. (In an account with soft delete it is kept for as long as
+    /// any deleted blob.) Dropped instead of cancelled, the call leaves the blob behind.
+    pub async fn probe(&self, limit: Duration, cancel: &CancellationToken) -> Vec<Finding> {
+        probe::run(&self.client, limit, cancel).await
     }
 
     /// Requests and bytes so far; goes on counting while the target lives.
@@ -103,6 +118,7 @@ impl PageTarget for AzurePageBlob {
             checksum: Checksum::Crc64,
             max_put_bytes: MAX_PUT_BYTES,
             diff: DiffTrust::Probed,
+            route: self.client.route(),
         }
     }
 

@@ -37,6 +37,18 @@ pub(super) struct ServiceMessage {
     pub(super) retry_after: Option<Duration>,
     /// What time it was by the service's clock.
     pub(super) date: Option<Timestamp>,
+    /// Whether it is the storage service's: each of its answers has an id.
+    pub(super) by_storage: bool,
+}
+
+/// The header that every answer of the storage service has, and no other server's.
+///
+/// Source: Microsoft Learn, "Status and error codes" and each operation's response headers.
+const REQUEST_ID: &str = "x-ms-request-id";
+
+/// Whether the storage service answered, and not somebody in its place.
+pub(super) fn is_by_storage(headers: &Headers) -> bool {
+    headers.get_optional_str(&HeaderName::from_static(REQUEST_ID)).is_some()
 }
 
 impl ServiceMessage {
@@ -48,11 +60,12 @@ impl ServiceMessage {
                 words: redactor.clean(&error.to_string()),
                 retry_after: None,
                 date: None,
+                by_storage: false,
             };
         };
         let Some(response) = raw_response else {
             let code = error_code.as_deref().map(|code| redactor.clean(code)).unwrap_or_default();
-            return Self { words: code.clone(), code, retry_after: None, date: None };
+            return Self { words: code.clone(), code, retry_after: None, date: None, by_storage: false };
         };
         let body = Body::read(response);
         let header = |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name));
@@ -62,12 +75,13 @@ impl ServiceMessage {
         if words.is_empty() {
             words = if code.is_empty() { format!("status {}", u16::from(response.status())) } else { code.clone() };
         }
-        if let Some(id) = header("x-ms-request-id") {
+        if let Some(id) = header(REQUEST_ID) {
             words = format!("{words}, request {}", redactor.clean(id));
         }
         let date =
             header("date").and_then(|date| jiff::fmt::rfc2822::parse(date.trim()).ok()).map(|date| date.timestamp());
-        Self { code, words, retry_after: retry_after(response.headers(), Timestamp::now()), date }
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        Self { code, words, retry_after, date, by_storage: is_by_storage(response.headers()) }
     }
 }
 

@@ -53,7 +53,7 @@ use self::home::Home;
 use self::place::Place;
 use super::{
     Capabilities, Checksum, DiffTrust, ETag, Fence, LeaseId, LeaseKind, Metadata, PageTarget, Snapshot, SnapshotId,
-    TargetError, TargetState, View,
+    TargetError, TargetRoute, TargetState, View,
 };
 use crate::size::{MAX_PUT_BYTES, PageRange};
 
@@ -116,6 +116,7 @@ impl PageTarget for LocalTarget {
             // A file has no limit; the page blob's keeps the two exchangeable.
             max_put_bytes: MAX_PUT_BYTES,
             diff: DiffTrust::Unavailable,
+            route: TargetRoute::Local,
         }
     }
 

@@ -31,6 +31,11 @@ impl Step<'_> {
         Ok(answer.with("x-ms-lease-state", "available").with("x-ms-lease-status", "unlocked"))
     }
 
+    /// Get Account Information; the container in the path need not exist.
+    pub(super) fn get_account_information(&self) -> Answer {
+        Answer::new(200).with("x-ms-account-kind", self.account.kind).with("x-ms-sku-name", "Standard_LRS")
+    }
+
     /// List Blobs without a delimiter. Snapshots come before the blob that they are of, oldest first.
     pub(super) fn list_blobs(&mut self) -> Result<Answer, Refusal> {
         let query = &self.call.query;

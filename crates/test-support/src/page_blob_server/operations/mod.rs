@@ -32,6 +32,7 @@ impl Step<'_> {
             Op::CreateContainer => self.create_container(),
             Op::DeleteContainer => self.delete_container(),
             Op::GetContainerProperties => self.get_container_properties(),
+            Op::GetAccountInformation => Ok(self.get_account_information()),
             Op::ListBlobs => self.list_blobs(),
             Op::CreatePageBlob => self.create_page_blob(),
             Op::PutBlockBlob => self.put_block_blob(),

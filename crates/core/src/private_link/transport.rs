@@ -1,7 +1,9 @@
-//! The HTTP transport under the storage client.
+//! The HTTP transport under every client: one attempt, over a [`Route`].
 //!
-//! The client library's own transport is replaced for five reasons, each seen in a test of ours:
+//! The client library's own transport is replaced for six reasons, each seen in a test of ours:
 //!
+//! - It connects to whatever a name resolves to. Here a route decides, before each request and at each new
+//!   connection.
 //! - Its errors carry the whole URL, and so a SAS signature. Here every error is text, without a URL.
 //! - Its read timeout also runs while a body is being sent, so that a slow uplink could never finish
 //!   4 MiB. Here a request's deadline grows with its bytes ([`Pace`]).
@@ -14,8 +16,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +27,10 @@ use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::options::{AzureOptions, Proxy};
+use super::PrivateLinkError;
+use super::cloud::Cloud;
+use super::options::{Proxy, TransportOptions};
+use super::route::{Route, RouteResolver};
 use crate::secret::Secret;
 use crate::size::MIB;
 
@@ -62,69 +67,68 @@ impl TransferCounters {
     }
 }
 
-/// The transport of one target: one pool of HTTP/1.1 connections.
-pub(super) struct BlobTransport {
-    client: reqwest::Client,
+/// One pool of HTTP/1.1 connections over one route.
+pub(crate) struct HttpTransport {
+    route: Route,
+    pool: Mutex<Pool>,
+    options: TransportOptions,
     pace: Pace,
     counters: Arc<TransferCounters>,
 }
 
-impl BlobTransport {
-    /// `loopback` says that the service is on this machine, where no proxy may stand in between: plain
-    /// http is allowed there, and must not leave it. The error is fit to be shown.
-    pub(super) fn new(options: AzureOptions, loopback: bool) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder()
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(options.connect_timeout)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_max_idle_per_host(options.max_in_flight.max(1))
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .no_gzip()
-            .no_deflate()
-            .no_brotli()
-            .no_zstd();
-        match options.proxy {
-            Proxy::Environment if !loopback => {}
-            Proxy::Url(url) if !loopback => {
-                // Another scheme would be passed over without a word, and the bytes would go direct.
-                if !matches!(url.expose().scheme(), "http" | "https") {
-                    return Err("the proxy's URL must start with http:// or https://".to_owned());
-                }
-                let proxy = reqwest::Proxy::all(url.expose().as_str())
-                    .map_err(|error| format!("the proxy's URL cannot be used: {}", plain_text(error)))?;
-                builder = builder.proxy(proxy);
-            }
-            _ => builder = builder.no_proxy(),
-        }
-        if let Some(pem) = options.extra_certificates_pem {
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| format!("the extra certificates cannot be read: {}", plain_text(error)))?;
-            if certificates.is_empty() {
-                return Err("the extra certificates hold no PEM certificate".to_owned());
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        if let Some(resolver) = options.resolver {
-            builder = builder.dns_resolver(resolver);
-        }
-        let client = builder.build().map_err(|error| format!("no HTTP client can be made: {}", plain_text(error)))?;
+/// The connections that were made under one state of the route.
+struct Pool {
+    client: reqwest::Client,
+    epoch: u64,
+}
+
+/// A transport for clients of `azure_core` that sends to private addresses only, as `options.private_link` says.
+///
+/// Requests that would go elsewhere fail with a [`PrivateLinkError`] as their cause, and nothing is sent.
+pub fn private_transport(options: TransportOptions) -> Result<azure_core::http::Transport, PrivateLinkError> {
+    let route = Route::of(&options.private_link);
+    Ok(azure_core::http::Transport::new(Arc::new(HttpTransport::new(options, route)?)))
+}
+
+/// A transport for clients of `azure_core` (and `azure_identity`) that talks to the public endpoints of a cloud's
+/// control plane, and to nothing else: Resource Manager and Microsoft Entra ID, over https.
+pub fn control_plane_transport(
+    cloud: Cloud,
+    options: TransportOptions,
+) -> Result<azure_core::http::Transport, PrivateLinkError> {
+    Ok(azure_core::http::Transport::new(Arc::new(HttpTransport::new(options, Route::ControlPlane(cloud))?)))
+}
+
+impl HttpTransport {
+    /// The error is fit to be shown.
+    pub(crate) fn new(options: TransportOptions, route: Route) -> Result<Self, PrivateLinkError> {
+        let pool = Pool { client: client(&options, &route)?, epoch: route.epoch() };
         let pace =
             Pace { base: options.base_timeout, minimum_bytes_per_second: options.minimum_bytes_per_second.max(1) };
-        Ok(Self { client, pace, counters: Arc::default() })
+        Ok(Self { route, pool: Mutex::new(pool), options, pace, counters: Arc::default() })
     }
 
-    pub(super) fn counters(&self) -> &Arc<TransferCounters> {
+    /// The connections to use now: new ones when the route has changed since they were made, so that none is
+    /// kept to an address that no longer is the name's.
+    async fn client_for(&self, url: &azure_core::http::Url) -> azure_core::Result<reqwest::Client> {
+        let admitted = self.route.admit(url).await;
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = self.route.epoch();
+        if pool.epoch != epoch {
+            *pool = Pool { client: client(&self.options, &self.route).map_err(route_error)?, epoch };
+        }
+        admitted.map_err(route_error).map(|()| pool.client.clone())
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<TransferCounters> {
         &self.counters
     }
 }
 
-impl fmt::Debug for BlobTransport {
+impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlobTransport")
+        f.debug_struct("HttpTransport")
+            .field("route", &self.route)
             .field("pace", &self.pace)
             .field("counters", &self.counters)
             .finish_non_exhaustive()
@@ -132,7 +136,7 @@ impl fmt::Debug for BlobTransport {
 }
 
 #[async_trait]
-impl HttpClient for BlobTransport {
+impl HttpClient for HttpTransport {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let Body::Bytes(body) = request.body() else {
             return Err(Error::with_message(ErrorKind::Other, "request bodies are buffers here, not streams"));
@@ -140,11 +144,14 @@ impl HttpClient for BlobTransport {
         let body_len = body.len() as u64;
         let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
             .map_err(|_| Error::with_message(ErrorKind::Other, "the request has no known method"))?;
-        let mut outgoing = self.client.request(method, request.url().clone());
+        let deadline = self.pace.time_for(body_len);
+        let client = tokio::time::timeout(deadline, self.client_for(request.url()))
+            .await
+            .map_err(|_| too_slow(&format!("the name was not resolved within {deadline:?}")))??;
+        let mut outgoing = client.request(method, request.url().clone());
         for (name, value) in request.headers().iter() {
             outgoing = outgoing.header(name.as_str(), value.as_str());
         }
-        let deadline = self.pace.time_for(body_len);
         let answer = tokio::time::timeout(deadline, outgoing.body(body.clone()).send())
             .await
             .map_err(|_| too_slow(&format!("no answer within {deadline:?} to a request of {body_len} bytes")))?
@@ -164,6 +171,56 @@ impl HttpClient for BlobTransport {
         let body = futures::stream::try_unfold(incoming, Incoming::next_chunk);
         Ok(AsyncRawResponse::new(status, headers, Box::pin(body)))
     }
+}
+
+fn client(options: &TransportOptions, route: &Route) -> Result<reqwest::Client, PrivateLinkError> {
+    let refuse = |problem: String| PrivateLinkError::Options { problem };
+    let mut builder = reqwest::Client::builder()
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .pool_max_idle_per_host(options.max_in_flight.max(1))
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .no_gzip()
+        .no_deflate()
+        .no_brotli()
+        .no_zstd();
+    match &options.proxy {
+        Proxy::Environment if route.may_pass_proxies() => {}
+        Proxy::Url(url) if route.may_pass_proxies() => {
+            // Another scheme would be passed over without a word, and the bytes would go direct.
+            if !matches!(url.expose().scheme(), "http" | "https") {
+                return Err(refuse("the proxy's URL must start with http:// or https://".to_owned()));
+            }
+            let proxy = reqwest::Proxy::all(url.expose().as_str())
+                .map_err(|error| refuse(format!("the proxy's URL cannot be used: {}", plain_text(error))))?;
+            builder = builder.proxy(proxy);
+        }
+        Proxy::Url(_) if matches!(route, Route::Private(_)) => {
+            return Err(refuse(
+                "a proxy and Private Link do not go together: private names bypass the proxy; leave out the proxy, \
+                 or say that Private Link is not required"
+                    .to_owned(),
+            ));
+        }
+        _ => builder = builder.no_proxy(),
+    }
+    if let Some(pem) = &options.extra_certificates_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| refuse(format!("the extra certificates cannot be read: {}", plain_text(error))))?;
+        if certificates.is_empty() {
+            return Err(refuse("the extra certificates hold no PEM certificate".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(resolver) = RouteResolver::of(route) {
+        builder = builder.dns_resolver(Arc::new(resolver));
+    }
+    builder.build().map_err(|error| refuse(format!("no HTTP client can be made: {}", plain_text(error))))
 }
 
 /// The body of an answer on its way in.
@@ -212,8 +269,20 @@ fn too_slow(what: &str) -> Error {
     Error::with_message(ErrorKind::Io, what.to_owned())
 }
 
+/// The route's error, kept whole: callers look for it.
+fn route_error(error: PrivateLinkError) -> Error {
+    let kind = match &error {
+        PrivateLinkError::Lookup { .. } => ErrorKind::Connection,
+        _ => ErrorKind::Other,
+    };
+    Error::new(kind, error)
+}
+
 /// The error as text, so that nothing down its chain can print a URL.
 fn network_error(error: reqwest::Error) -> Error {
+    if let Some(error) = PrivateLinkError::behind(&error) {
+        return route_error(error.clone());
+    }
     let (connecting, building) = (error.is_connect(), error.is_builder());
     let text = plain_text(error);
     // A certificate that is not trusted now will not be at the next attempt.
@@ -269,10 +338,11 @@ fn wire_headers(headers: &reqwest::header::HeaderMap, secrets: &[Secret<String>]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::private_link::PrivateLink;
 
     #[tokio::test]
     async fn an_error_holds_no_url() {
-        let transport = BlobTransport::new(AzureOptions::default(), true).unwrap();
+        let transport = HttpTransport::new(TransportOptions::default(), Route::Loopback).unwrap();
         let url = "http://127.0.0.1:1/acct/disks/web01.vhd?sig=canary".parse().unwrap();
 
         let error = transport.execute_request(&Request::new(url, azure_core::http::Method::Get)).await.unwrap_err();
@@ -283,13 +353,16 @@ mod tests {
 
     #[test]
     fn options_that_cannot_work_are_refused_without_a_secret() {
-        let refused = |options| BlobTransport::new(options, false).unwrap_err();
-        let no_pem = AzureOptions { extra_certificates_pem: Some(b"canary".to_vec()), ..AzureOptions::default() };
+        let refused = |options: TransportOptions, route| HttpTransport::new(options, route).unwrap_err().to_string();
+        let no_pem = TransportOptions { extra_certificates_pem: Some(b"canary".to_vec()), ..Default::default() };
         let url = "socks5://user:canary@proxy.example".parse().unwrap();
-        let no_proxy = AzureOptions { proxy: Proxy::Url(crate::secret::Secret::new(url)), ..AzureOptions::default() };
+        let proxy = TransportOptions { proxy: Proxy::Url(Secret::new(url)), ..Default::default() };
 
-        assert_eq!(refused(no_pem), "the extra certificates hold no PEM certificate");
-        assert_eq!(refused(no_proxy), "the proxy's URL must start with http:// or https://");
+        assert_eq!(refused(no_pem, Route::Open), "the extra certificates hold no PEM certificate");
+        assert_eq!(refused(proxy.clone(), Route::Open), "the proxy's URL must start with http:// or https://");
+        let with_private_link = refused(proxy, Route::of(&PrivateLink::default()));
+        assert!(with_private_link.contains("bypass the proxy"), "{with_private_link}");
+        assert!(!with_private_link.contains("canary"));
     }
 
     #[test]
