@@ -33,6 +33,7 @@
 
 mod byte_order;
 pub(crate) mod checkpoint;
+pub mod control;
 pub mod digest;
 pub mod error;
 pub mod extent;
