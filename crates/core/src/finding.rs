@@ -71,6 +71,24 @@ impl Check {
     }
 }
 
+/// Declares the checks of an area as one table, so that code, severity, rule and remedy stand side by side, and
+/// lists them as `ALL`.
+macro_rules! checks {
+    ($($name:ident: $code:literal, $severity:ident, $rule:expr, $remedy:literal;)+) => {
+        $(pub(crate) static $name: $crate::finding::Check = $crate::finding::Check {
+            code: $code,
+            severity: $crate::finding::Severity::$severity,
+            remedy: $remedy,
+            rule: $rule,
+        };)+
+
+        /// All of them.
+        pub(crate) static ALL: &[&$crate::finding::Check] = &[$(&$name),+];
+    };
+}
+
+pub(crate) use checks;
+
 /// What a check says of one subject.
 ///
 /// Serializes with the code, severity, remedy and rule of its check.

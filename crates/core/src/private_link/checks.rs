@@ -1,23 +1,13 @@
 //! Everything that a look at a name can find, as a table.
 
 use crate::finding::documents::{ARTICLE, TROUBLESHOOT};
-use crate::finding::{Check, Rule, Severity};
+use crate::finding::{Rule, checks};
 
 const ZONES: Rule = Rule { document: "Microsoft Learn, Azure private endpoint private DNS zone values", date: "2021" };
 const SITE_RECOVERY: Rule =
     Rule { document: "Microsoft Learn, Site Recovery: Enable replication with private endpoints", date: "2023" };
 const IANA: Rule = Rule { document: "IANA, IPv4 and IPv6 Special-Purpose Address Registries", date: "2024" };
 const DNS: Rule = Rule { document: "RFC 1035, Domain names: implementation and specification", date: "1987-11" };
-
-macro_rules! checks {
-    ($($name:ident: $code:literal, $severity:ident, $rule:expr, $remedy:literal;)+) => {
-        $(pub(crate) static $name: Check =
-            Check { code: $code, severity: Severity::$severity, remedy: $remedy, rule: $rule };)+
-
-        /// All of them.
-        pub(crate) static ALL: &[&Check] = &[$(&$name),+];
-    };
-}
 
 checks! {
     NAME_INVALID: "name.invalid", Error, DNS,
@@ -57,6 +47,7 @@ checks! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Severity;
 
     #[test]
     fn codes_are_unique_and_whatever_is_wrong_has_a_remedy() {

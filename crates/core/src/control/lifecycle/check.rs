@@ -1,17 +1,7 @@
 //! Everything that a look at the lifecycle can find, as a table.
 
 use super::source::{OURS, SPECIFICATION, VMWARE};
-use crate::finding::{Check, Severity};
-
-macro_rules! checks {
-    ($($name:ident: $code:literal, $severity:ident, $rule:expr, $remedy:literal;)+) => {
-        $(pub(super) static $name: Check =
-            Check { code: $code, severity: Severity::$severity, remedy: $remedy, rule: $rule };)+
-
-        /// All of them.
-        pub(super) static ALL: &[&Check] = &[$(&$name),+];
-    };
-}
+use crate::finding::checks;
 
 checks! {
     DRIFT: "lifecycle.drift", Warning, SPECIFICATION,
@@ -25,6 +15,7 @@ checks! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Severity;
 
     #[test]
     fn codes_are_unique_and_whatever_is_wrong_has_a_remedy() {
