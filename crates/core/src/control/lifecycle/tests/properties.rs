@@ -144,6 +144,43 @@ fn no_sequence_that_the_table_allows_is_beyond_it() {
 }
 
 #[test]
+fn there_is_no_test_before_there_is_a_replica_or_after_the_item() {
+    use PhaseKind::{EnableFailed, Enabling, Gone, InitialReplication, InitialReplicationFailed, NotEnabled};
+    let without: Vec<PhaseKind> = PhaseKind::ALL.iter().copied().filter(|phase| !phase.has_test()).collect();
+    assert_eq!(without, [NotEnabled, Enabling, EnableFailed, InitialReplication, InitialReplicationFailed, Gone]);
+}
+
+#[test]
+fn an_item_that_is_not_found_is_gone_or_has_not_begun() {
+    let replicating = State::new(Phase::Replicating, Test::Failed).unwrap();
+    assert_eq!(after(Scenario::HyperV, &replicating, &Event::NotFound), State::gone());
+    assert_eq!(after(Scenario::HyperV, &State::not_enabled(), &Event::NotFound), State::not_enabled());
+}
+
+#[test]
+fn what_the_service_accepts_against_the_table_moves_it_where_that_makes_sense() {
+    let initial = State::new(Phase::InitialReplication { progress: None }, Test::None).unwrap();
+    let accepted = |scenario, state: &State, verb| after(scenario, state, &Event::Accepted(verb));
+    assert_eq!(*accepted(Scenario::VmwareAgentless, &initial, Verb::Pause).phase(), Phase::Pausing);
+    // No test without a replica, no pause of Hyper-V, nothing from nothing: only the service can tell.
+    for state in [
+        accepted(Scenario::VmwareAgentless, &initial, Verb::TestMigrate),
+        accepted(Scenario::HyperV, &initial, Verb::Pause),
+        accepted(Scenario::HyperV, &State::gone(), Verb::Migrate),
+    ] {
+        assert!(state.unclear().unwrap().contains(" accepted in "), "{state}");
+    }
+}
+
+/// A test machine may be left behind; the item that knew of it is gone all the same.
+#[test]
+fn a_removal_beside_a_test_machine_ends_in_gone() {
+    let tested = State::new(Phase::Replicating, Test::Made { outcome: Outcome::Succeeded }).unwrap();
+    let removing = after(Scenario::VmwareAgentless, &tested, &Event::Accepted(Verb::Remove));
+    assert_eq!(after(Scenario::VmwareAgentless, &removing, &Event::Succeeded(Verb::Remove)), State::gone());
+}
+
+#[test]
 fn what_is_gone_stays_gone_until_the_service_says_otherwise() {
     for event in next_events(Scenario::HyperV, &State::gone()) {
         assert_eq!(after(Scenario::HyperV, &State::gone(), &event), State::gone());
