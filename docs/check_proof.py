@@ -4,10 +4,7 @@
 Usage: check_proof.py PROOF VHD [ROOT]. With ROOT, which you have from elsewhere, the proof itself is proved too.
 Exit code 0: every byte of the disk is as sealed, and the footer is that of this disk. 1: it is not, and why.
 """
-import json
-import os
-import sys
-import uuid
+import json, os, sys, uuid
 
 from blake3 import blake3
 
@@ -59,8 +56,7 @@ def main(proof_path, vhd_path, root=None):
             at += size
         need(not differing, f"the disk differs in the blocks of {size} bytes at {differing}")
         footer = vhd.read(512)
-        summed = footer[:64] + bytes(4) + footer[68:]
-        right = (b"conectix", disk, 2, uuid.UUID(point["replication"]).bytes, ~sum(summed) & 0xFFFFFFFF)
+        right = (b"conectix", disk, 2, uuid.UUID(point["replication"]).bytes, ~sum(footer[:64] + footer[68:]) & 0xFFFFFFFF)
         number = [int.from_bytes(footer[a:b], "big") for a, b in ((48, 56), (60, 64), (64, 68))]
         need((footer[:8], *number[:2], footer[68:84], number[2]) == right, f"the footer at {disk} differs")
         print(f"equal: all {disk} bytes of cycle {point['cycle']}, root {point['root']}")
