@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! scenario.rs     the three ways a server is migrated
+//! arm_id.rs       ids of Azure Resource Manager, equal without case
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
 //! named.rs, open_enum.rs   enums with stable names; enums of the service, which keep what they do not know
 //! ```
 //!
 //! Nothing here sends a request or knows the replication engine.
 
+mod arm_id;
 pub mod lifecycle;
 mod named;
 mod open_enum;
 mod scenario;
 
+pub use self::arm_id::{ArmId, ArmIdError};
 pub use self::scenario::Scenario;
