@@ -4,6 +4,7 @@
 //! scenario.rs     the three ways a server is migrated
 //! arm_id.rs       ids of Azure Resource Manager, equal without case
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
+//! model/          the bodies of Azure Resource Manager, as plain data
 //! named.rs, open_enum.rs   enums with stable names; enums of the service, which keep what they do not know
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod arm_id;
 pub mod lifecycle;
+pub mod model;
 mod named;
 mod open_enum;
 mod scenario;

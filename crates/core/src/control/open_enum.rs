@@ -3,9 +3,10 @@
 //! The specification marks these enums `modelAsString`: the service may add values at any time. Reading never
 //! fails and writing gives back the same bytes.
 
-/// Declares such an enum: variants are spelled as the service spells them.
+/// Declares such an enum: variants are spelled as the service spells them, or as `= "…"` says where a spelling is
+/// no name of Rust.
 macro_rules! open_enum {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)+ }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident $(= $text:literal)?,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(from = "String", into = "String")]
@@ -18,12 +19,12 @@ macro_rules! open_enum {
 
         impl $name {
             /// The values of the specification.
-            pub const KNOWN: &[&str] = &[$(stringify!($variant)),+];
+            pub const KNOWN: &[&str] = &[$($crate::control::open_enum::spelling!($variant $(= $text)?)),+];
 
             /// As the service spells it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => stringify!($variant),)+
+                    $(Self::$variant => $crate::control::open_enum::spelling!($variant $(= $text)?),)+
                     Self::Unknown(text) => text,
                 }
             }
@@ -32,7 +33,7 @@ macro_rules! open_enum {
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
                 match text {
-                    $(stringify!($variant) => Self::$variant,)+
+                    $($crate::control::open_enum::spelling!($variant $(= $text)?) => Self::$variant,)+
                     _ => Self::Unknown(text.to_owned()),
                 }
             }
@@ -58,4 +59,14 @@ macro_rules! open_enum {
     };
 }
 
-pub(crate) use open_enum;
+/// How a variant is spelled.
+macro_rules! spelling {
+    ($variant:ident) => {
+        stringify!($variant)
+    };
+    ($variant:ident = $text:literal) => {
+        $text
+    };
+}
+
+pub(crate) use {open_enum, spelling};
