@@ -7,6 +7,15 @@
 //! private_dns.rs       zones, links to networks, records
 //! vault.rs             Recovery Services vaults and their certificates
 //! role.rs              who may do what
+//! project.rs           Azure Migrate projects and their solutions
+//! appliance.rs         sites, fabrics, containers, providers, registration keys
+//! machine.rs           machines on the premises, and what is the same in all of them
+//! assessment.rs        what is recommended for them
+//! policy.rs            how often they replicate, and where to
+//! disk.rs              managed disks, snapshots, encryption sets, leave to write
+//! virtual_machine.rs   virtual machines, sets, sizes
+//! network.rs           networks, subnets, peerings, interfaces
+//! health.rs            what Site Recovery finds wrong
 //! wire.rs, scalar.rs   how a body is declared; texts that are times and booleans
 //! ```
 //!
@@ -37,15 +46,55 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod appliance;
+mod assessment;
+mod disk;
+mod health;
+mod machine;
+mod network;
+mod policy;
 mod private_dns;
 mod private_endpoint;
+mod project;
 mod resource;
 mod role;
 mod scalar;
 mod storage_account;
 mod vault;
+mod virtual_machine;
 mod wire;
 
+pub use self::appliance::{
+    ApplianceComponent, ApplianceFabric, Fabric, FabricDetails, FabricProperties, HyperVHost, HyperVSiteFabric,
+    InMageRcmAppliance, InMageRcmAppliances, ProcessServer, ProtectionContainer, ProtectionContainerProperties,
+    ProviderIdentity, RecoveryServicesProvider, RecoveryServicesProviderProperties, RegistrationKey,
+    ReplicationAppliance, ReplicationApplianceDetails, ReplicationApplianceProperties, RunAsAccount,
+    RunAsAccountProperties, Site, SiteAgent, SiteIdentity, SiteProperties, Vcenter, VcenterProperties,
+};
+pub use self::assessment::{
+    AssessedDisk, AssessedMachine, AssessedMachineProperties, AssessedNetworkAdapter, Suitability,
+};
+pub use self::disk::{
+    AccessLevel, AccessUri, BlobUrl, CreationData, Disk, DiskCreateOption, DiskEncryption, DiskEncryptionSet,
+    DiskEncryptionSetProperties, DiskEncryptionSetType, DiskProperties, DiskSecurityProfile, DiskState, DiskType,
+    EncryptionKey, GrantAccess, HyperVGeneration, Snapshot, SnapshotProperties,
+};
+pub use self::health::HealthError;
+pub use self::machine::{
+    DiscoveredAdapter, Firmware, GuestOs, HyperVDisk, HyperVMachine, HyperVMachineProperties, Machine, MachineDisk,
+    MachineNic, MachineOs, OsFamily, ServerDisk, ServerMachine, ServerMachineProperties, VmwareDisk, VmwareMachine,
+    VmwareMachineProperties,
+};
+pub use self::network::{
+    AddressSpace, DhcpOptions, IpConfiguration, IpConfigurationProperties, NetworkInterface,
+    NetworkInterfaceProperties, PeeringState, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkPeering,
+    VirtualNetworkPeeringProperties, VirtualNetworkProperties,
+};
+pub use self::policy::{
+    ConsistencyPolicy, ContainerMapping, ContainerMappingProperties, ContainerMappingRequest,
+    ContainerMappingRequestProperties, ContainerMappingSettings, HyperVPolicy, InMageRcmMapping, Policy,
+    PolicyProperties, PolicyRequest, PolicyRequestProperties, PolicySettings, TARGET_AZURE, VmwareCbtMapping,
+};
 pub use self::private_dns::{
     ARecord, PrivateDnsZone, PrivateDnsZoneProperties, RecordSet, RecordSetProperties, VirtualNetworkLink,
     VirtualNetworkLinkProperties,
@@ -55,6 +104,10 @@ pub use self::private_endpoint::{
     PrivateDnsZoneGroup, PrivateDnsZoneGroupProperties, PrivateEndpoint, PrivateEndpointConnection,
     PrivateEndpointConnectionProperties, PrivateEndpointProperties, PrivateLinkResource, PrivateLinkResourceProperties,
     PrivateLinkServiceConnection, PrivateLinkServiceConnectionProperties, ZoneRecord,
+};
+pub use self::project::{
+    DISCOVERY_SOLUTION, MIGRATION_SOLUTION, MigrateProject, MigrateProjectProperties, Solution, SolutionDetails,
+    SolutionError, SolutionProperties,
 };
 pub use self::resource::{Identity, Page, PublicNetworkAccess, Resource, ResourceRef, Sku};
 pub use self::role::{PrincipalType, Role, RoleAssignment, RoleAssignmentProperties, RoleGrant};
@@ -66,4 +119,10 @@ pub use self::storage_account::{
 pub use self::vault::{
     Vault, VaultCertificate, VaultCertificateProperties, VaultCertificateRequest, VaultCertificateRequestProperties,
     VaultPrivateEndpointState, VaultProperties,
+};
+pub use self::virtual_machine::{
+    AvailabilitySet, AvailabilitySetProperties, BootDiagnostics, CapacityReservation, DataDisk, DiagnosticsProfile,
+    HardwareProfile, ManagedDisk, NetworkInterfaceRefProperties, NetworkProfile, OsDisk, ResourceSku, SkuCapability,
+    SkuLocation, SkuRestriction, SkuRestrictionInfo, StorageProfile, UefiSettings, VirtualMachine,
+    VirtualMachineProperties, VirtualMachineSize, VmDiskSecurityProfile, VmSecurityProfile, VmSecurityType,
 };

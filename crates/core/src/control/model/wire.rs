@@ -20,4 +20,62 @@ macro_rules! wire {
     )+};
 }
 
-pub(super) use wire;
+/// Declares a body whose kind a field tells (`instanceType`): one variant for each kind that is known, which is
+/// written with that field, and `Other` for a body of another kind or of none, kept as it is.
+macro_rules! by_kind {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident by $tag:literal {
+            $($(#[$variant_meta:meta])* $variant:ident($type:ty) = $text:literal,)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+        #[serde(tag = $tag)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_meta])* #[serde(rename = $text)] $variant($type),)+
+            /// Of a kind that is not known here.
+            #[serde(untagged)]
+            Other($crate::control::model::Extra),
+        }
+
+        impl $name {
+            /// The kind, as the service spells it; none where the body has none.
+            pub fn kind(&self) -> Option<&str> {
+                match self {
+                    $(Self::$variant(_) => Some($text),)+
+                    Self::Other(body) => body.get($tag).and_then(serde_json::Value::as_str),
+                }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use serde::de::Error;
+
+                // Not serde's own: with a variant for the rest it would take a body of a known kind with a wrong
+                // field for one of an unknown kind, and hide the error.
+                let mut body = serde_json::Map::<String, serde_json::Value>::deserialize(deserializer)?;
+                let kind = body.get($tag).and_then(serde_json::Value::as_str).map(str::to_owned);
+                match kind.as_deref() {
+                    $(Some($text) => {
+                        body.remove($tag);
+                        serde_json::from_value(serde_json::Value::Object(body)).map(Self::$variant).map_err(D::Error::custom)
+                    })+
+                    _ => Ok(Self::Other(body.into())),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {by_kind, wire};
+
+/// What `body` reads as, once it has been seen to be written the same again.
+#[cfg(test)]
+pub(super) fn same<T: serde::de::DeserializeOwned + serde::Serialize>(body: &serde_json::Value) -> T {
+    let read: T = serde_json::from_value(body.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), *body);
+    read
+}
