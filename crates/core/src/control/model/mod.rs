@@ -15,8 +15,12 @@
 //! disk.rs              managed disks, snapshots, encryption sets, leave to write
 //! virtual_machine.rs   virtual machines, sets, sizes
 //! network.rs           networks, subnets, peerings, interfaces
+//! enable/              how machines are replicated: start, change
+//! motion.rs            test, clean up, cut over, pause, resume, resync, remove
+//! recovery_point.rs    points of time that a machine can be made from
+//! job.rs, operation_status.rs   what goes on, and why it failed
 //! health.rs            what Site Recovery finds wrong
-//! wire.rs, scalar.rs   how a body is declared; texts that are times and booleans
+//! wire.rs, scalar.rs   how a body is declared; texts that are times, addresses and booleans
 //! ```
 //!
 //! These types are the bodies themselves; there is no second layer. Four rules hold for all of them:
@@ -27,7 +31,7 @@
 //! - Nothing is lost: fields that are not known here are kept in `extra`, and enums keep words that they do not
 //!   know. What is read and written again is the same, but for what says nothing: fields that are known here and
 //!   are `null`, and empty `properties`, are left out.
-//! - Nothing is tidied: ids, times and booleans in texts keep their spelling, and an empty text stays one.
+//! - Nothing is tidied: ids, times, addresses and booleans in texts keep their spelling, and an empty text stays one.
 //! - Nothing is told: `Debug` shows the names of the fields in `extra` and not their values, which may be
 //!   anything, also keys.
 //!
@@ -49,13 +53,18 @@
 mod appliance;
 mod assessment;
 mod disk;
+mod enable;
 mod health;
+mod job;
 mod machine;
+mod motion;
 mod network;
+mod operation_status;
 mod policy;
 mod private_dns;
 mod private_endpoint;
 mod project;
+mod recovery_point;
 mod resource;
 mod role;
 mod scalar;
@@ -79,17 +88,41 @@ pub use self::disk::{
     DiskEncryptionSetProperties, DiskEncryptionSetType, DiskProperties, DiskSecurityProfile, DiskState, DiskType,
     EncryptionKey, GrantAccess, HyperVGeneration, Snapshot, SnapshotProperties,
 };
+pub use self::enable::{
+    EnableMigration, EnableMigrationDetails, EnableMigrationProperties, EnableProtection, EnableProtectionDetails,
+    EnableProtectionProperties, HyperVDiskInput, HyperVEnable, HyperVUpdate, InMageRcmDisk, InMageRcmDisksDefault,
+    InMageRcmEnable, InMageRcmNic, InMageRcmUpdate, LicenseType, LinuxLicenseType, ProtectedDiskName,
+    ProtectedIpConfiguration, ProtectedNic, ResourceTag, Setting, SiteRecoveryVersion, SqlServerLicenseType,
+    TargetSecurity, TargetSecurityType, UpdateMigration, UpdateMigrationDetails, UpdateMigrationProperties,
+    UpdateProtection, UpdateProtectionDetails, UpdateProtectionProperties, VmwareCbtDisk, VmwareCbtEnable,
+    VmwareCbtNic, VmwareCbtSecurity, VmwareCbtUpdate, VmwareCbtUpdateDisk,
+};
 pub use self::health::HealthError;
+pub use self::job::{
+    Job, JobError, JobProperties, JobState, JobTask, ProviderError, ResumeJob, ResumeJobProperties, ServiceError,
+    TaskGroup,
+};
 pub use self::machine::{
     DiscoveredAdapter, Firmware, GuestOs, HyperVDisk, HyperVMachine, HyperVMachineProperties, Machine, MachineDisk,
     MachineNic, MachineOs, OsFamily, ServerDisk, ServerMachine, ServerMachineProperties, VmwareDisk, VmwareMachine,
     VmwareMachineProperties,
+};
+pub use self::motion::{
+    CleanUpTest, CleanUpTestProperties, DisableProtection, DisableProtectionProperties, DisableProtectionReason,
+    FailoverDirection, HyperVPlannedFailover, HyperVTestFailover, HyperVUnplannedFailover, InMageRcmTestFailover,
+    InMageRcmUnplannedFailover, Migrate, MigrateDetails, MigrateProperties, PauseReplication,
+    PauseReplicationProperties, PlannedFailover, PlannedFailoverDetails, PlannedFailoverProperties, ResumeReplication,
+    ResumeReplicationDetails, ResumeReplicationProperties, Resync, ResyncDetails, ResyncProperties, TestFailover,
+    TestFailoverDetails, TestFailoverProperties, TestMigrate, TestMigrateDetails, TestMigrateProperties,
+    UnplannedFailover, UnplannedFailoverDetails, UnplannedFailoverProperties, VmwareCbtMigrate, VmwareCbtResume,
+    VmwareCbtResync, VmwareCbtTestMigrate,
 };
 pub use self::network::{
     AddressSpace, DhcpOptions, IpConfiguration, IpConfigurationProperties, NetworkInterface,
     NetworkInterfaceProperties, PeeringState, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkPeering,
     VirtualNetworkPeeringProperties, VirtualNetworkProperties,
 };
+pub use self::operation_status::{ErrorDetail, ErrorInfo, ErrorResponse, InnerError, OperationState, OperationStatus};
 pub use self::policy::{
     ConsistencyPolicy, ContainerMapping, ContainerMappingProperties, ContainerMappingRequest,
     ContainerMappingRequestProperties, ContainerMappingSettings, HyperVPolicy, InMageRcmMapping, Policy,
@@ -109,9 +142,12 @@ pub use self::project::{
     DISCOVERY_SOLUTION, MIGRATION_SOLUTION, MigrateProject, MigrateProjectProperties, Solution, SolutionDetails,
     SolutionError, SolutionProperties,
 };
+pub use self::recovery_point::{
+    RecoveryPointType, ServiceRecoveryPoint, ServiceRecoveryPointProperties, latest as latest_recovery_point,
+};
 pub use self::resource::{Identity, Page, PublicNetworkAccess, Resource, ResourceRef, Sku};
 pub use self::role::{PrincipalType, Role, RoleAssignment, RoleAssignmentProperties, RoleGrant};
-pub use self::scalar::{Extra, Flag, Stamp};
+pub use self::scalar::{Address, Extra, Flag, Stamp};
 pub use self::storage_account::{
     DefaultAction, Endpoints, IpRule, NetworkRuleSet, StorageAccount, StorageAccountKind, StorageAccountProperties,
     StorageSkuName, VirtualNetworkRule,

@@ -2,9 +2,8 @@
 //!
 //! Source: Azure REST API specification, Network, `virtualNetwork.json` and `networkInterface.json` (2024-01-01).
 
-use std::net::IpAddr;
-
 use super::resource::{Resource, ResourceRef};
+use super::scalar::Address;
 use super::wire::wire;
 use crate::control::ArmId;
 use crate::control::open_enum::open_enum;
@@ -119,7 +118,7 @@ wire! {
         subnet: ResourceRef,
         /// The address.
         #[serde(rename = "privateIPAddress")]
-        private_ip_address: IpAddr,
+        private_ip_address: Address,
         /// `Static` or `Dynamic`.
         #[serde(rename = "privateIPAllocationMethod")]
         private_ip_allocation_method: String,

@@ -2,9 +2,10 @@
 //!
 //! Source: Azure REST API specification, `privatedns.json` (2024-06-01).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::resource::{Resource, ResourceRef};
+use super::scalar::Address;
 use super::wire::wire;
 
 /// A private DNS zone. Its location is `Global`.
@@ -60,20 +61,23 @@ wire! {
     pub struct ARecord {
         /// The address.
         #[serde(rename = "ipv4Address")]
-        ipv4_address: Ipv4Addr,
+        ipv4_address: Address,
     }
 }
 
 impl RecordSetProperties {
     /// These addresses, to be kept for `ttl` seconds.
     pub fn of_addresses(ttl: i64, addresses: impl IntoIterator<Item = Ipv4Addr>) -> Self {
-        let record = |address| ARecord { ipv4_address: Some(address), ..ARecord::default() };
+        let record = |address: Ipv4Addr| ARecord { ipv4_address: Some(address.into()), ..ARecord::default() };
         Self { ttl: Some(ttl), a_records: Some(addresses.into_iter().map(record).collect()), ..Self::default() }
     }
 
-    /// The addresses of its A records.
+    /// The addresses of its A records; what is no address is passed over.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.a_records.iter().flatten().filter_map(|record| record.ipv4_address)
+        self.a_records.iter().flatten().filter_map(|record| match record.ipv4_address.as_ref()?.ip()? {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
     }
 }
 

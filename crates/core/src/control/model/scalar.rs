@@ -1,6 +1,7 @@
-//! Values of bodies that are more than they seem: times and booleans in texts, and what is not known.
+//! Values of bodies that are more than they seem: times, booleans and addresses in texts, and what is not known.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
 use jiff::Timestamp;
@@ -102,6 +103,29 @@ impl From<bool> for Flag {
     }
 }
 
+/// An IP address as the service writes it; some have a prefix length, some are empty. It keeps its spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// As it was spelled.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address; none where the text is none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.0.trim().parse().ok()
+    }
+}
+
+impl<T: Into<IpAddr>> From<T> for Address {
+    fn from(address: T) -> Self {
+        Self(address.into().to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -124,6 +148,14 @@ mod tests {
         let told: Flag = serde_json::from_value(json!("False")).unwrap();
         assert_eq!((told.get(), told.as_str()), (Some(false), "False"));
         assert_eq!(serde_json::from_value::<Flag>(json!("")).unwrap().get(), None);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_kept() {
+        let of = |text: &str| serde_json::from_value::<Address>(json!(text)).unwrap();
+        assert_eq!(of("10.0.0.4").ip(), Some(IpAddr::from([10, 0, 0, 4])));
+        assert_eq!((of("").ip(), of("10.0.0").ip(), of("10.0.0").as_str()), (None, None, "10.0.0"));
+        assert_eq!(Address::from([10, 0, 0, 4]), of("10.0.0.4"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ macro_rules! by_kind {
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(tag = $tag)]
         #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "a body has one of them, and a box would be in everybody's way")]
         pub enum $name {
             $($(#[$variant_meta])* #[serde(rename = $text)] $variant($type),)+
             /// Of a kind that is not known here.
