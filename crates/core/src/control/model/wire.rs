@@ -80,3 +80,33 @@ pub(super) fn same<T: serde::de::DeserializeOwned + serde::Serialize>(body: &ser
     assert_eq!(serde_json::to_value(&read).unwrap(), *body);
     read
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::same;
+    use crate::control::model::{EnableProtection, Fabric};
+
+    proptest! {
+        #[test]
+        fn any_kind_and_any_field_of_it_survive(
+            kind in "VMwareV2|InMageRcm|HyperVSite|\\PC*",
+            field in "[a-z]{1,12}X",
+            word in "\\PC*",
+        ) {
+            let details = json!({ "instanceType": &kind, &field: { "deep": [&word, null, 1.5] } });
+            let fabric = same::<Fabric>(&json!({ "properties": { "customDetails": details } }));
+            let details = fabric.properties.custom_details.unwrap();
+            prop_assert_eq!(details.kind(), Some(kind.as_str()));
+        }
+
+        #[test]
+        fn unknown_words_survive_deep_in_a_request(word in "\\PC*", kind in "HyperVReplicaAzure|InMageRcm|A2A") {
+            let profile = json!({ "targetVmSecurityType": &word, "targetVmTpm": &word });
+            let details = json!({ "instanceType": kind, "licenseType": &word, "targetVmSecurityProfile": profile });
+            same::<EnableProtection>(&json!({ "properties": { "providerSpecificDetails": details } }));
+        }
+    }
+}
