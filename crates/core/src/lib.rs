@@ -31,6 +31,7 @@
 //! [`CancellationToken`] and returns within a second of its cancellation. Errors have stable codes
 //! ([`Error::code`]); events have one schema ([`progress::Event`]).
 
+mod azure_answer;
 mod byte_order;
 pub(crate) mod checkpoint;
 pub mod control;
@@ -43,6 +44,7 @@ mod private_folder;
 pub mod private_link;
 pub mod progress;
 mod replicate;
+mod retry_policy;
 pub mod schedule;
 pub mod secret;
 #[cfg(feature = "simulation")]
@@ -58,8 +60,9 @@ pub use private_folder::Exposure;
 pub use replicate::{
     Against, Concurrency, Consistency, Coverage, Cycle, CycleRequest, DiskDescription, Engine, EngineOptions, Error,
     ForcedTakeOver, Garbage, KeepRule, Mismatch, PushedDisk, RecoveryPoint, Replica, ReplicateError, RequestedKind,
-    RetryPolicy, Subject, Throttle, VerifyReport,
+    Subject, Throttle, VerifyReport,
 };
+pub use retry_policy::RetryPolicy;
 pub use source::DiskSource;
 pub use target::PageTarget;
 pub use tokio_util::sync::CancellationToken;

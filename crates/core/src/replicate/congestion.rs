@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::retry::RetryPolicy;
+use crate::retry_policy::RetryPolicy;
 
 /// The first limit: low, so that the first latencies are those of a service without a queue.
 const START: u32 = 2;

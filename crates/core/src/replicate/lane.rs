@@ -32,9 +32,9 @@ use tokio::time::Instant;
 
 use super::congestion::{Admission, Class, Congestion, Era, Moved, RequestKind};
 use super::engine::{Concurrency, EngineOptions};
-use super::retry::RetryPolicy;
 use super::throttle::{Blackout, Throttle, WallClock};
 use crate::progress::{EventKind, EventLog};
+use crate::retry_policy::RetryPolicy;
 use crate::target::TargetError;
 
 /// What all lanes of an engine share.

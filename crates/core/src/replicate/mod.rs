@@ -57,7 +57,6 @@ pub use error::{Error, ReplicateError};
 pub use garbage::Garbage;
 pub use recovery_point::KeepRule;
 pub use replica::Replica;
-pub use retry::RetryPolicy;
 pub use target_record::{ForcedTakeOver, RecoveryPoint};
 pub use throttle::Throttle;
 pub use verify::{Against, Mismatch, Subject, VerifyReport};

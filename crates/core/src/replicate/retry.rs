@@ -5,7 +5,6 @@
 //! idempotent: a put carries the same bytes for the same cycle, a lease is taken under the same id.
 //! Each attempt of a transfer passes the replica's [`Lane`] anew. What it waits there for the schedule or for bytes
 //! is not held against the budget; what it waits for a place, after a failure, is.
-//! Jitter follows "full jitter" of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,28 +17,8 @@ use super::error::{Error, ReplicateError};
 use super::lane::{Lane, Load};
 use crate::error::{Diagnose, ErrorKind};
 use crate::progress::{EventKind, EventLog};
+use crate::retry_policy::RetryPolicy;
 use crate::target::TargetError;
-
-/// How long and how often a failed request is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Upper bound of the first wait; it doubles with each failure.
-    pub first_wait: Duration,
-    /// The longest wait, unless the service asks for a longer one.
-    pub longest_wait: Duration,
-    /// From the first failure on, how long one operation is tried again.
-    pub budget: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            first_wait: Duration::from_millis(200),
-            longest_wait: Duration::from_secs(20),
-            budget: Duration::from_secs(5 * 60),
-        }
-    }
-}
 
 /// The loop, with all that it tells and listens to.
 #[derive(Clone, Debug)]
@@ -131,8 +110,7 @@ impl Retry {
     }
 
     fn wait(&self, failures: u32, error: &TargetError) -> Duration {
-        let doubled = self.policy.first_wait.saturating_mul(1 << (failures - 1).min(16));
-        let jittered = doubled.min(self.policy.longest_wait).mul_f64(fastrand::f64());
+        let jittered = self.policy.wait_after(failures);
         match error {
             TargetError::Transient { retry_after: Some(asked), .. } => jittered.max(*asked),
             _ => jittered,

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 
 use super::credential::Credential;
 use super::endpoint::BlobEndpoint;
-use super::service_message::{Redactor, ServiceMessage};
+use super::service_message::ServiceMessage;
+use crate::azure_answer::{Redactor, out_of_reach};
 use crate::private_link::PrivateLinkError;
 use crate::size::PageRange;
 use crate::target::TargetError;
@@ -275,17 +276,6 @@ impl ErrorMap {
 /// The service's time, if it is another than this machine's.
 fn other_clock(service: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     service.filter(|service| service.duration_since(now).unsigned_abs() > CLOCKS_AGREE)
-}
-
-/// Whether a token did not come because its service was out of reach or busy.
-fn out_of_reach(error: &azure_core::Error) -> bool {
-    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
-        .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
-        .any(|cause| match cause.kind() {
-            ErrorKind::Connection | ErrorKind::Io => true,
-            ErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..=599),
-            _ => false,
-        })
 }
 
 /// A lease that is missing or not ours, to each operation what it means.
