@@ -32,6 +32,18 @@ impl Cloud {
         }
     }
 
+    /// What a token for Azure Resource Manager is asked for.
+    ///
+    /// Source: Microsoft Learn, "Compare Azure Government and global Azure" and "Check endpoints in Azure operated
+    /// by 21Vianet": the audience is the host of Resource Manager.
+    pub const fn resource_manager_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com/.default",
+            Self::UsGovernment => "https://management.usgovcloudapi.net/.default",
+            Self::China => "https://management.chinacloudapi.cn/.default",
+        }
+    }
+
     /// Where tokens come from. Microsoft Entra ID has no private endpoints.
     pub const fn login_host(self) -> &'static str {
         match self {
