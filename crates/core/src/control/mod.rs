@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! scenario.rs     the three ways a server is migrated
+//! arm/            the client of Azure Resource Manager
 //! arm_id.rs       ids of Azure Resource Manager, equal without case
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
 //! model/          the bodies of Azure Resource Manager, as plain data
 //! named.rs, open_enum.rs   enums with stable names; enums of the service, which keep what they do not know
 //! ```
 //!
-//! Nothing here sends a request or knows the replication engine.
+//! Nothing but the client sends a request, and nothing here knows the replication engine.
 
+pub mod arm;
 mod arm_id;
 pub mod lifecycle;
 pub mod model;
