@@ -105,6 +105,30 @@ async fn a_location_alone_is_read_until_it_no_longer_says_202() {
 }
 
 #[tokio::test]
+async fn a_location_after_the_status_may_still_say_202() {
+    let script = vec![
+        accepted().with("Location", RESULT),
+        status("Succeeded"),
+        Reply::status(202),
+        status("Succeeded"),
+        resource("x"),
+    ];
+    let (result, asked) = run(migrate(), script).await;
+    assert_eq!(result.unwrap()["name"], "made");
+    assert_eq!(asked[2..], ["GET result", "GET job-7", "GET result"]);
+}
+
+#[tokio::test]
+async fn a_delete_with_a_location_alone_has_no_result() {
+    for end in [Reply::status(204), Reply::json(200, &json!({"properties": null}))] {
+        let script = vec![Reply::status(202).with("Location", RESULT), Reply::status(202), end];
+        let (result, asked) = run(operations::DISKS_DELETE.on(&disk()), script).await;
+        assert_eq!(result.unwrap(), Value::Null);
+        assert_eq!(asked, ["DELETE os", "GET result", "GET result"]);
+    }
+}
+
+#[tokio::test]
 async fn access_to_a_disk_is_at_the_location_or_in_the_status() {
     let grant = || operations::DISKS_GRANT_ACCESS.on(&disk()).with_body(&json!({"access": "Write"})).unwrap();
     let access = json!({"accessSAS": "https://md.example/x?sig=canary"});
@@ -129,6 +153,10 @@ async fn without_a_url_the_resource_tells_how_far_it_is() {
 
     let (result, _) = run(put.clone(), vec![resource("Provisioning"), resource("Failed")]).await;
     assert!(matches!(result, Err(ArmError::OperationFailed { .. })));
+
+    let disk = operations::DISKS_CREATE_OR_UPDATE.on(&disk()).with_body(&json!({})).unwrap();
+    let (result, asked) = run(disk, vec![Reply::status(202), resource("Creating"), resource("Succeeded")]).await;
+    assert_eq!((result.unwrap()["name"].as_str(), asked.len()), (Some("made"), 3));
 
     let (result, asked) = run(put, vec![Reply::json(201, &json!({"name": "made"}))]).await;
     assert_eq!((result.unwrap()["name"].as_str(), asked.len()), (Some("made"), 1));
@@ -266,11 +294,9 @@ async fn the_service_says_when_to_look_again() {
 
 #[tokio::test]
 async fn an_operation_that_does_not_end_in_time_can_be_waited_for_again() {
-    let mut script = vec![accepted()];
-    script.extend(vec![status("InProgress").with("x-ms-retry-after-ms", "60"); 3]);
-    script.push(status("Succeeded"));
+    let script = [accepted(), status("InProgress").with("Retry-After", "60"), status("Succeeded")];
     let server = ScriptedServer::start(script).await;
-    let poll = PollPolicy { deadline: Duration::from_millis(100), ..options(&server).poll };
+    let poll = PollPolicy { longest: Duration::from_secs(60), ..options(&server).poll };
     let client = client_with(ArmOptions { poll, ..options(&server) });
     let cancel = CancellationToken::new();
 
@@ -278,7 +304,8 @@ async fn an_operation_that_does_not_end_in_time_can_be_waited_for_again() {
     let error = client.wait::<Value>(&mut started, &cancel).await.unwrap_err();
     assert!(error.to_string().contains("still InProgress after"), "{error}");
     assert_eq!((error.code(), error.kind()), ("arm.timeout", ErrorKind::Retryable));
-    while client.poll(&mut started, &cancel).await.unwrap() != Progress::Done {}
+    let mut again = client.resume(started.tracking().unwrap().clone()).unwrap();
+    assert_eq!(client.poll(&mut again, &cancel).await.unwrap(), Progress::Done);
 }
 
 #[tokio::test]

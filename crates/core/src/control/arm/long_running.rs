@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +34,7 @@ use super::exchange::Message;
 use super::operation::{LongRunning, Operation};
 use super::request::{Request, resource_url};
 use super::service_error::{ServiceError, clean};
-use crate::control::ArmId;
-use crate::secret::redacted_url;
+use super::tracking::Tracking;
 
 /// What a look at a status or a location may be answered with.
 const LOOK: &[u16] = &[200, 201, 202, 204];
@@ -44,64 +42,6 @@ const LOOK: &[u16] = &[200, 201, 202, 204];
 /// How often the resource is looked for again that an operation has made and that cannot be read yet: reads may be
 /// answered from a copy that is seconds behind.
 const NOT_YET: u32 = 5;
-
-/// What is needed to wait for an operation, also after a crash: to be written down before the first look. Its URLs
-/// are of use to the identity only that began it, but may be signed, so they are not printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tracking {
-    operation: String,
-    id: ArmId,
-    api_version: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-}
-
-impl Tracking {
-    /// The operation's name.
-    pub fn operation(&self) -> &str {
-        &self.operation
-    }
-
-    /// The id that it was asked with.
-    pub fn id(&self) -> &ArmId {
-        &self.id
-    }
-
-    /// Where the status of the operation is; none if the operation is known by a location or by its resource.
-    pub fn status_url(&self) -> Option<&str> {
-        self.status_url.as_deref()
-    }
-
-    /// The name of Site Recovery's job that the operation is; none for operations of other services.
-    ///
-    /// Source: the cmdlets of Az.Migrate, which read `replicationJobs/{name}` by it.
-    pub fn job_name(&self) -> Option<&str> {
-        let of_jobs = ["replicationOperationStatus", "replicationJobs"];
-        [&self.status_url, &self.location].into_iter().flatten().find_map(|url| {
-            let path = url.split(['?', '#']).next()?;
-            let mut segments =
-                path.split('/').skip_while(|segment| !of_jobs.iter().any(|s| s.eq_ignore_ascii_case(segment)));
-            segments.nth(1).filter(|name| !name.is_empty())
-        })
-    }
-}
-
-impl fmt::Debug for Tracking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |url: &Option<String>| {
-            url.as_ref().map(|url| Url::parse(url).map_or_else(|_| "***".into(), |url| redacted_url(&url)))
-        };
-        f.debug_struct("Tracking")
-            .field("operation", &self.operation)
-            .field("id", &self.id)
-            .field("api_version", &self.api_version)
-            .field("status_url", &shown(&self.status_url))
-            .field("location", &shown(&self.location))
-            .finish()
-    }
-}
 
 /// An operation that was begun: running, or done.
 pub struct Started {

@@ -4,7 +4,8 @@
 //! operations.rs      the table of operations; operation.rs is one row of it
 //! request.rs         one operation asked of one id, with its query, condition and body
 //! client.rs          the client: read, find, list, send
-//! long_running.rs    operations that go on after their answer: begin, keep, resume, poll, wait
+//! long_running.rs    operations that go on after their answer: begin, resume, poll, wait
+//! tracking.rs        what is kept of them
 //! exchange.rs        one request until it is answered: attempts, waits, the budget
 //! answer.rs          what an answer says, and which error it is
 //! authorization.rs   the token, which goes to one host only
@@ -53,11 +54,13 @@ mod operation;
 pub mod operations;
 mod request;
 mod service_error;
+mod tracking;
 
 pub use self::answer::Answer;
 pub use self::client::{ArmClient, ArmOptions, PollPolicy};
 pub use self::error::{ArmError, Asked};
-pub use self::long_running::{Progress, Started, Tracking};
+pub use self::long_running::{Progress, Started};
 pub use self::operation::{LongRunning, Operation, Target};
 pub use self::request::{Precondition, Request};
 pub use self::service_error::{MissingPermission, ServiceError};
+pub use self::tracking::Tracking;
