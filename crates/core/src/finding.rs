@@ -12,6 +12,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod documents;
+
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,18 +33,6 @@ pub struct Rule {
     pub document: &'static str,
     /// The date of the document's edition that was read: `2022-12-14`, or as much as is known of it.
     pub date: &'static str,
-}
-
-/// The documents that more than one area takes its rules from, in the edition that was read.
-pub(crate) mod documents {
-    use super::Rule;
-
-    /// The article that says how the three scenarios go over Private Link.
-    pub(crate) const ARTICLE: Rule =
-        Rule { document: "Microsoft Learn, Migrate servers to Azure by using Private Link", date: "2022-12-14" };
-    /// How to verify DNS, zones and endpoints by hand.
-    pub(crate) const TROUBLESHOOT: Rule =
-        Rule { document: "Microsoft Learn, Azure Migrate: Troubleshoot network connectivity", date: "2021-11" };
 }
 
 /// What can be found: one row of the catalogue.
@@ -187,6 +177,13 @@ pub enum Evidence {
     Expected {
         /// The address.
         address: IpAddr,
+    },
+    /// A value that is there beside the one that should be.
+    Compared {
+        /// What is there.
+        found: String,
+        /// What should be, or the most that may.
+        wanted: String,
     },
     /// Who was asked.
     NameServer {

@@ -136,6 +136,7 @@ fn seen(evidence: &Evidence) -> Option<String> {
             Some(format!("{name} is an alias of {target} ({ttl_seconds} s)"))
         }
         Evidence::Expected { address } => Some(format!("expected: {address}")),
+        Evidence::Compared { found, wanted } => Some(format!("found: {found}; wanted: {wanted}")),
         Evidence::Certificate { subject, issuer, not_after, .. } => {
             Some(format!("certificate of {subject}, by {issuer}, until {not_after}"))
         }

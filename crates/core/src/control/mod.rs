@@ -4,6 +4,11 @@
 //! scenario.rs     the three ways a server is migrated
 //! arm/            the client of Azure Resource Manager
 //! arm_id.rs       ids of Azure Resource Manager, equal without case
+//! limits.rs       the numbers that documents give and change
+//! settings/       what is wanted: servers, disks, networks, and where they go
+//! observed.rs     what is there, as Azure told it
+//! settled.rs      what the service has of a server's settings, beside what is wanted
+//! rules/          what the documents demand, as a table; findings
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
 //! model/          the bodies of Azure Resource Manager, as plain data
 //! named.rs, open_enum.rs   enums with stable names; enums of the service, which keep what they do not know
@@ -14,10 +19,20 @@
 pub mod arm;
 mod arm_id;
 pub mod lifecycle;
+pub mod limits;
 pub mod model;
 mod named;
+mod observed;
 mod open_enum;
+pub mod plan;
+pub mod rules;
+#[cfg(test)]
+mod sample;
 mod scenario;
+pub mod settings;
+mod settled;
 
 pub use self::arm_id::{ArmId, ArmIdError};
+pub use self::observed::{Observed, Region, Unread};
 pub use self::scenario::Scenario;
+pub use self::settled::{Difference, differences};

@@ -35,7 +35,8 @@ fn next_evidence(example: Option<&Evidence>) -> Option<Evidence> {
             Evidence::Address { address: [20, 60, 0, 1].into(), class: text(), origin: "dns".into() }
         }
         Some(Evidence::Address { .. }) => Evidence::Expected { address: "fd00::5".parse().unwrap() },
-        Some(Evidence::Expected { .. }) => Evidence::NameServer { server: "[fd00::53]:53".into() },
+        Some(Evidence::Expected { .. }) => Evidence::Compared { found: text(), wanted: text() },
+        Some(Evidence::Compared { .. }) => Evidence::NameServer { server: "[fd00::53]:53".into() },
         Some(Evidence::NameServer { .. }) => Evidence::Certificate {
             subject: text(),
             issuer: text(),
@@ -154,9 +155,9 @@ fn whatever_is_wrong_is_refused() {
         ("/evidence/0/ttl_seconds", json!(-1)),
         ("/evidence/1/address", json!("10.0.0.256")),
         ("/evidence/1/origin", json!("hearsay")),
-        ("/evidence/3/server", json!("10.0.0.1")),
-        ("/evidence/4/not_after", json!("2026-02-30T00:00:00Z")),
-        ("/evidence/5/status", json!("403")),
+        ("/evidence/4/server", json!("10.0.0.1")),
+        ("/evidence/5/not_after", json!("2026-02-30T00:00:00Z")),
+        ("/evidence/6/status", json!("403")),
     ];
     for (pointer, value) in wrong {
         let mut finding = whole();
@@ -168,7 +169,7 @@ fn whatever_is_wrong_is_refused() {
 #[test]
 fn whatever_is_unknown_is_refused() {
     let validator = validator();
-    for object in ["", "/rule", "/fixes/0", "/evidence/0", "/evidence/7"] {
+    for object in ["", "/rule", "/fixes/0", "/evidence/0", "/evidence/8"] {
         let mut finding = whole();
         finding.pointer_mut(object).unwrap()["extra"] = json!(1);
         assert!(!validator.is_valid(&finding), "extra in {object:?}");

@@ -1,11 +1,9 @@
 //! Everything that a look at a name can find, as a table.
 
-use crate::finding::documents::{ARTICLE, TROUBLESHOOT};
+use crate::finding::documents::{ARTICLE, SITE_RECOVERY, TROUBLESHOOT};
 use crate::finding::{Rule, checks};
 
 const ZONES: Rule = Rule { document: "Microsoft Learn, Azure private endpoint private DNS zone values", date: "2021" };
-const SITE_RECOVERY: Rule =
-    Rule { document: "Microsoft Learn, Site Recovery: Enable replication with private endpoints", date: "2023" };
 const IANA: Rule = Rule { document: "IANA, IPv4 and IPv6 Special-Purpose Address Registries", date: "2024" };
 const DNS: Rule = Rule { document: "RFC 1035, Domain names: implementation and specification", date: "1987-11" };
 

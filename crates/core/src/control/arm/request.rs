@@ -88,11 +88,13 @@ impl Request {
         Asked { operation: self.operation.name, id: self.id.clone() }
     }
 
-    pub(super) fn api_version(&self) -> &'static str {
+    /// The version of the contract.
+    pub fn api_version(&self) -> &'static str {
         self.api_version
     }
 
-    pub(super) fn body(&self) -> Option<&Bytes> {
+    /// The body, as JSON.
+    pub fn body(&self) -> Option<&Bytes> {
         self.body.as_ref()
     }
 

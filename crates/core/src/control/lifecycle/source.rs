@@ -4,25 +4,11 @@ use serde::Serialize;
 
 use crate::finding::Rule;
 
-/// The service's own description of its resources, operations and enums.
-pub(super) const SPECIFICATION: Rule =
-    Rule { document: "Azure REST API specification, Site Recovery, service.json", date: "2024-04-01" };
-/// The answers that the description shows.
+pub(super) use crate::finding::documents::{AZ_MIGRATE, CONCEPTS, HYPER_V, PHYSICAL, SPECIFICATION, VMWARE};
+
+/// The answers that the specification shows.
 pub(super) const EXAMPLES: Rule =
     Rule { document: "Azure REST API specification, Site Recovery, examples", date: "2024-04-01" };
-/// Microsoft's own client.
-pub(super) const AZ_MIGRATE: Rule =
-    Rule { document: "Azure PowerShell, module Az.Migrate, its source", date: "undated, read 2026-11" };
-pub(super) const CONCEPTS: Rule =
-    Rule { document: "Microsoft Learn, Azure Migrate agentless migration of VMware machines", date: "2025-05-12" };
-pub(super) const VMWARE: Rule =
-    Rule { document: "Microsoft Learn, Migrate VMware machines to Azure (agentless), tutorial", date: "2023-06" };
-pub(super) const HYPER_V: Rule =
-    Rule { document: "Microsoft Learn, Migrate Hyper-V machines to Azure, tutorial", date: "2020" };
-pub(super) const PHYSICAL: Rule = Rule {
-    document: "Microsoft Learn, Migrate machines as physical servers to Azure, tutorial",
-    date: "undated, read 2026-11",
-};
 /// Where no document says anything.
 pub(super) const OURS: Rule = Rule { document: "libmigrate, lifecycle", date: "2026-11-25" };
 

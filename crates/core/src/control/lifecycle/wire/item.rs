@@ -42,6 +42,14 @@ impl Item {
         id.as_deref().or(name.as_deref()).unwrap_or("an item without a name")
     }
 
+    /// The name, in its container.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Vmware(item) => item.name.as_deref(),
+            Self::HyperV(item) | Self::Agent(item) => item.name.as_deref(),
+        }
+    }
+
     /// Where its migration is. Words that are not known, and states that contradict each other, are unknown, with
     /// what was said.
     pub fn state(&self) -> State {

@@ -1,0 +1,147 @@
+//! Who reads the servers: the appliance, the replication provider or the replication appliance.
+
+use jiff::SignedDuration;
+
+use super::case::{ALL, Case, REGISTERED, VMWARE};
+use super::rule::{Found, rules};
+use crate::control::limits::LimitName;
+use crate::finding::documents::{ARTICLE, DISCOVER, EXPRESS_ROUTE, VMWARE_MATRIX};
+use crate::private_link::PrivateService;
+
+rules! {
+    NO_FABRIC: "appliance.no_site", Error, VMWARE, ARTICLE,
+        "The appliance is set up and registered: the vault knows its site.",
+        "set the appliance up and register it with the project before replication is enabled",
+        no_fabric;
+    NOT_REGISTERED: "appliance.not_registered", Error, REGISTERED, ARTICLE,
+        "The replication provider or replication appliance is registered with the vault.",
+        "download the setup and a registration key, and register; the vault's names must resolve to private addresses on that machine first",
+        not_registered;
+    KEY_EXPIRED: "appliance.key_expired", Error, REGISTERED, ARTICLE,
+        "The registration key is used within five days.",
+        "generate and download a new registration key",
+        key_expired;
+    PROXY_NOT_HTTP: "appliance.proxy_not_http", Error, ALL, DISCOVER,
+        "A proxy of the appliance is an HTTP proxy.",
+        "give an http:// proxy, or none",
+        proxy_not_http;
+    BYPASS_MISSING: "appliance.bypass_missing", Error, ALL, DISCOVER,
+        "The names of private endpoints go past the proxy of the appliance, unless the proxy resolves them to private addresses.",
+        "add the name to the proxy's bypass list on the appliance",
+        bypass_missing;
+    BYPASS_TOO_WIDE: "appliance.bypass_too_wide", Warning, ALL, EXPRESS_ROUTE,
+        "Not all blob storage goes past the proxy: only the accounts that have private endpoints do.",
+        "replace the wildcard in the bypass list by the names of the accounts that have private endpoints",
+        bypass_too_wide;
+    TOO_MANY: "appliance.too_many_servers", Warning, VMWARE, VMWARE_MATRIX,
+        "At most 300 servers of one vCenter replicate at the same time, 500 with a scale-out appliance.",
+        "enable fewer, or set a scale-out appliance up; those beyond wait",
+        too_many_servers;
+    BATCH: "appliance.batch", Info, ALL, ARTICLE,
+        "At most ten servers are enabled together; more go in batches of ten.",
+        "",
+        batch;
+}
+
+fn no_fabric(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.seen.fabric.is_none() {
+        found.broken(&case.wanted.container, "the vault has no site of an appliance here");
+    }
+}
+
+fn not_registered(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.seen.fabric.is_none() || case.seen.providers.is_empty() {
+        found.broken(&case.wanted.vault, "nobody is registered with the vault for this site");
+    }
+}
+
+fn key_expired(case: &Case<'_>, found: &mut Found<'_>) {
+    let (Some(issued), Some(days)) =
+        (case.wanted.appliance.registration_key_issued, case.limit(LimitName::RegistrationKeyDays))
+    else {
+        return;
+    };
+    let valid = SignedDuration::from_hours(24 * i64::try_from(days.value).unwrap_or(i64::MAX / 24).min(36_500));
+    if case.now.duration_since(issued) >= valid {
+        let message = format_args!("the registration key of {issued} is good for {} days", days.value);
+        found.broken(&case.wanted.vault, message);
+    }
+}
+
+fn proxy_not_http(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(proxy) = &case.wanted.appliance.proxy else { return };
+    if !proxy.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+        let scheme = proxy.split_once("://").map_or("none", |(scheme, _)| scheme);
+        found.differs("the proxy of the appliance", "it is no HTTP proxy", scheme, "http");
+    }
+}
+
+/// The host names of the accounts.
+fn account_hosts(case: &Case<'_>) -> Vec<String> {
+    let Some(suffix) = PrivateService::Blob.suffix(case.wanted.cloud) else { return Vec::new() };
+    case.wanted.accounts().map(|id| format!("{}.{suffix}", id.name().to_ascii_lowercase())).collect()
+}
+
+/// Whether an entry of a bypass list covers a host: the name itself, or `*.` and what it ends with.
+fn covers(entry: &str, host: &str) -> bool {
+    let entry = entry.trim().trim_end_matches('.').to_ascii_lowercase();
+    match entry.strip_prefix('*') {
+        Some(suffix) => host.ends_with(suffix),
+        None => entry == host,
+    }
+}
+
+fn bypass_missing(case: &Case<'_>, found: &mut Found<'_>) {
+    let appliance = &case.wanted.appliance;
+    if appliance.proxy.is_none() {
+        return;
+    }
+    for host in account_hosts(case) {
+        if !appliance.proxy_bypass.iter().any(|entry| covers(entry, &host)) {
+            found.broken(host, "the proxy of the appliance is asked for this name");
+        }
+    }
+}
+
+fn bypass_too_wide(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(suffix) = PrivateService::Blob.suffix(case.wanted.cloud) else { return };
+    for entry in &case.wanted.appliance.proxy_bypass {
+        let is_wildcard = entry.trim().starts_with('*');
+        // An account that nobody can have: what covers it covers all of them.
+        if is_wildcard && covers(entry, &format!("any-account.{suffix}")) {
+            found.broken(entry, "all blob storage goes past the proxy");
+        }
+    }
+}
+
+fn too_many_servers(case: &Case<'_>, found: &mut Found<'_>) {
+    let servers = (case.seen.items.len().max(case.wanted.servers.len())) as u64;
+    let one = case.limit(LimitName::ParallelReplications);
+    let more = case.limit(LimitName::ParallelReplicationsScaledOut);
+    if let (Some(one), Some(more)) = (one, more)
+        && servers > one.value
+    {
+        let wanted = format!("{}, or {} with a scale-out appliance", one.value, more.value);
+        found.differs(
+            &case.wanted.container,
+            format_args!("{servers} servers replicate at the same time"),
+            servers,
+            wanted,
+        );
+    }
+}
+
+fn batch(case: &Case<'_>, found: &mut Found<'_>) {
+    let servers = case.wanted.servers.len() as u64;
+    if let Some(together) = case.limit(LimitName::BatchServers)
+        && servers > together.value
+    {
+        let batches = servers.div_ceil(together.value.max(1));
+        found.exceeds(
+            &case.wanted.container,
+            format_args!("{servers} servers are enabled in {batches} batches"),
+            servers,
+            together,
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! The project, and whether its private endpoint can be joined.
+
+use super::case::{ALL, Case, network_of, subnet, usable_addresses};
+use super::rule::{Found, rules};
+use crate::control::limits::LimitName;
+use crate::control::model::PublicNetworkAccess;
+use crate::finding::documents::{DISCOVER, HOW_TO};
+
+rules! {
+    MISSING: "project.missing", Error, ALL, DISCOVER,
+        "The project exists.",
+        "create the project with private endpoint connectivity in the portal, or correct its id",
+        missing;
+    NOT_PRIVATE: "project.not_private", Error, ALL, DISCOVER,
+        "The project was created with private endpoint connectivity: a project with a public endpoint cannot be changed to it.",
+        "create a new project with private endpoint connectivity: that of an existing one cannot be changed",
+        not_private;
+    PUBLIC_ACCESS_OFF: "project.public_access_off", Warning, ALL, HOW_TO,
+        "Tools of other vendors upload to the project over its public endpoint, which is on unless somebody turned it off.",
+        "turn public access of the project on if tools of other vendors upload to it; nothing is to be done otherwise",
+        public_access_off;
+    FEW_ADDRESSES: "project.few_addresses", Warning, ALL, HOW_TO,
+        "The subnet of the private endpoints has about fifteen addresses to spare.",
+        "choose a larger subnet, or count what the private endpoints of the project, the vault and the accounts will take",
+        few_addresses;
+}
+
+fn missing(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.seen.project.is_none() {
+        found.broken(&case.wanted.project, "there is no such project");
+    }
+}
+
+fn not_private(case: &Case<'_>, found: &mut Found<'_>) {
+    let is_private = case.endpoints_to(&case.wanted.project).next().is_some();
+    if case.seen.project.is_some() && !is_private {
+        found.broken(&case.wanted.project, "no private endpoint leads to the project");
+    }
+}
+
+fn public_access_off(case: &Case<'_>, found: &mut Found<'_>) {
+    let access = case.seen.project.as_ref().and_then(|project| project.properties.public_network_access.as_ref());
+    if access == Some(&PublicNetworkAccess::Disabled) {
+        found.broken(&case.wanted.project, "public access of the project is turned off");
+    }
+}
+
+fn few_addresses(case: &Case<'_>, found: &mut Found<'_>) {
+    let subnet = &case.wanted.private_network.subnet;
+    // Endpoints that are there have their addresses already.
+    if case.seen.endpoints.iter().any(|endpoint| network_of(endpoint) == subnet.parent()) {
+        return;
+    }
+    let Some(needed) = case.limit(LimitName::ProjectAddresses) else { return };
+    let network = subnet.parent().and_then(|id| case.network(&id));
+    let size = network.and_then(|network| usable_addresses(self::subnet(network, subnet.name())?));
+    if let Some(size) = size
+        && size < needed.value
+    {
+        found.differs(subnet, format_args!("the subnet has {size} addresses"), size, needed.value);
+    }
+}
