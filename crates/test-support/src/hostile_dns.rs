@@ -1,7 +1,7 @@
 //! DNS servers that do what no real one does: [`SilentDns`] never answers, [`GarbageDns`] answers whatever it
-//! is told to. Both listen on UDP only; a client that comes by TCP is refused.
+//! is told to, a well-formed [`answer`] too. Both listen on UDP only; a client that comes by TCP is refused.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,6 +10,49 @@ use crate::dns_server::LOOPBACK;
 
 /// The largest question that there is.
 const QUESTION_MAX_BYTES: usize = 65_535;
+/// A header's length.
+const HEADER: usize = 12;
+/// The type of a question for IPv6 addresses.
+const AAAA: u16 = 28;
+
+/// What a resolver answers to `question`: this code, and those of the addresses that are of the kind asked for.
+///
+/// # Panics
+/// When it is no question.
+pub fn answer(question: &[u8], code: u8, addresses: &[IpAddr]) -> Vec<u8> {
+    let end = end_of(question);
+    let asked = addresses.iter().filter(|address| address.is_ipv6() == asks_for_ipv6(question));
+    let mut records = Vec::new();
+    for address in asked.clone() {
+        let (kind, data) = match address {
+            IpAddr::V4(address) => (1, address.octets().to_vec()),
+            IpAddr::V6(address) => (AAAA, address.octets().to_vec()),
+        };
+        // The question's name, class IN, a minute.
+        records.extend([0xc0, HEADER as u8, 0, kind as u8, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+        records.extend(data);
+    }
+    let header = [question[0], question[1], 0x81, 0x80 | code, 0, 1, 0, asked.count() as u8, 0, 0, 0, 0];
+    [&header, &question[HEADER..end], &records].concat()
+}
+
+/// Whether `question` is for IPv6 addresses.
+///
+/// # Panics
+/// When it is no question.
+pub fn asks_for_ipv6(question: &[u8]) -> bool {
+    let end = end_of(question);
+    question[end - 4..end - 2] == AAAA.to_be_bytes()
+}
+
+/// Where the first question ends: after its name, its type and its class.
+fn end_of(question: &[u8]) -> usize {
+    let mut at = HEADER;
+    while question[at] != 0 {
+        at += 1 + usize::from(question[at]);
+    }
+    at + 5
+}
 
 /// Takes questions, and does not answer.
 #[derive(Debug)]
@@ -154,6 +197,22 @@ mod tests {
             let client = client(server.address());
             client.send(&[1, 2, 3]).unwrap();
             assert_eq!(client.recv(&mut answer).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_what_was_asked_for() {
+        use hickory_resolver::proto::op::{Message, Query, ResponseCode};
+        use hickory_resolver::proto::rr::{Name, RecordType};
+
+        let addresses = ["10.0.0.5", "fd00::5", "fd00::6"].map(|address| address.parse().unwrap());
+        for (kind, expected) in [(RecordType::A, &addresses[..1]), (RecordType::AAAA, &addresses[1..])] {
+            let mut question = Message::query();
+            question.add_query(Query::query(Name::from_ascii("acct.blob.core.windows.net.").unwrap(), kind));
+            let answer = Message::from_vec(&answer(&question.to_vec().unwrap(), 3, &addresses)).unwrap();
+            let found: Vec<IpAddr> = answer.answers.iter().filter_map(|record| record.data.ip_addr()).collect();
+            assert_eq!((found.as_slice(), answer.metadata.response_code), (expected, ResponseCode::NXDomain));
+            assert_eq!((answer.metadata.id, &answer.queries), (question.metadata.id, &question.queries));
         }
     }
 

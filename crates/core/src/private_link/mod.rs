@@ -9,7 +9,7 @@
 //! name.rs         endpoint names and private-link names, as types
 //! vault.rs        the five endpoints of a Recovery Services vault
 //! address.rs      what kind of address it is; which ones are let through
-//! lookup.rs       hosts file and DNS: the answer, with the chain of names as evidence
+//! lookup.rs       hosts file (hosts_file.rs) and DNS: the answer, with the chain of names as evidence
 //! checks.rs       every code, as a table
 //! dns_check.rs    what is wrong with an answer, and what would put it right (fixes.rs)
 //! reach.rs, certificate.rs, proxy.rs   TCP, TLS, and proxies that stand in the way
@@ -27,14 +27,18 @@ mod cloud;
 pub(crate) mod dns_check;
 mod error;
 mod fixes;
+mod hosts_file;
 mod lookup;
-mod name;
+pub(crate) mod name;
 mod options;
 pub(crate) mod proxy;
 pub(crate) mod reach;
 pub(crate) mod route;
 pub(crate) mod transport;
 mod vault;
+
+/// The longest that anything waits: no clock has room for [`Duration::MAX`](std::time::Duration::MAX). A year.
+pub(crate) const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
 
 pub use self::address::{AddressClass, AddressRule};
 pub use self::cloud::{Cloud, PrivateService};

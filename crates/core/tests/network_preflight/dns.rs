@@ -1,11 +1,10 @@
 //! Names: each trap is told from the others.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use libmigrate::finding::{Evidence, Finding, FixKind, Severity};
 use libmigrate::preflight::NetworkTarget;
-use libmigrate::private_link::Resolver;
 use libmigrate_test_support::dns_server::DnsServer;
 use libmigrate_test_support::hostile_dns::{GarbageDns, SilentDns};
 
@@ -153,7 +152,7 @@ async fn aliases_that_go_round_in_a_circle_are_a_bad_answer() {
 
 #[tokio::test]
 async fn an_answer_too_long_for_a_datagram_is_read_whole() {
-    let many: Vec<String> = (1..=120)
+    let many: Vec<String> = (1..=64)
         .map(|host| format!("webcache01.privatelink.blob.core.windows.net. 10 IN A 10.77.1.{host}"))
         .chain([ALIAS.to_owned()])
         .collect();
@@ -185,33 +184,6 @@ async fn answers_that_make_no_sense_end_with_a_finding() {
         let findings = findings_of(NetworkTarget::new(HOST), asking(hostile.address())).await;
         assert!(matches!(codes(&findings)[..], ["dns.no_answer" | "dns.bad_answer"]), "{findings:#?}");
     }
-}
-
-#[tokio::test]
-async fn a_line_of_the_hosts_file_counts_and_is_said() {
-    let folder = tempfile::tempdir().unwrap();
-    let hosts = folder.path().join("hosts");
-    std::fs::write(&hosts, "127.0.0.1 localhost\n10.77.0.5 WebCache01.blob.core.windows.net web # a test\n").unwrap();
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
-    let resolver = Resolver { hosts_file: Some(hosts), ..asking(nobody) };
-    let findings = findings_of(NetworkTarget::new(HOST).expecting([ENDPOINT]), resolver).await;
-    assert_eq!(codes(&findings), ["dns.private", "dns.hosts_file"]);
-    assert_eq!(findings[1].severity(), Severity::Warning);
-    assert!(findings[1].evidence.iter().any(|evidence| {
-        matches!(evidence, Evidence::Address { address, origin, .. } if *address == ENDPOINT && origin == "hosts_file")
-    }));
-}
-
-#[tokio::test]
-async fn a_hosts_file_of_anything_harms_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let hosts = folder.path().join("hosts");
-    let mut bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
-    bytes.extend(b"\n10.77.0.5 webcache01.blob.core.windows.net\n");
-    std::fs::write(&hosts, bytes).unwrap();
-    let silent = SilentDns::start();
-    let resolver = Resolver { hosts_file: Some(hosts), limit: Duration::from_secs(1), ..asking(silent.address()) };
-    findings_of(NetworkTarget::new(HOST), resolver).await;
 }
 
 #[tokio::test]

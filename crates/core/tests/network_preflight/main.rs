@@ -1,6 +1,8 @@
 //! What the preflight says of each trap of Private Link, asked of a real DNS server.
 
 mod dns;
+mod hosts_file;
+mod servers;
 mod whole;
 
 use std::net::IpAddr;
