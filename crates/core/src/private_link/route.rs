@@ -6,8 +6,8 @@
 //!
 //! - **Before each request** ([`Route::admit`]): if the last answer has run out, the name is looked up again.
 //!   An answer that is refused stops the request. An answer with other addresses starts a new [epoch], and with it
-//!   new connections. No answer at all leaves what is connected as it is: an open connection to a private address
-//!   does not become public because a name server is down.
+//!   new connections. No answer at all leaves what is connected as it is, and alone for a while: an open connection
+//!   to a private address does not become public because a name server is down. "No such name" is an answer.
 //! - **At each new connection** ([`RouteResolver`]): the name is looked up anew, unless that was less than a
 //!   second ago, and the connection goes to exactly those addresses. Between the check and the connection there is
 //!   no second lookup that could answer differently (DNS rebinding).
@@ -20,20 +20,28 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use super::PrivateLinkError;
 use super::address::{AddressClass, AddressRule};
 use super::cloud::Cloud;
-use super::lookup::{NameLookup, Resolver};
+use super::lookup::{NameLookup, Resolver, WhyNot};
 use super::name::HostName;
 
 /// An answer that is younger counts as new: the connections of one burst share one look.
 const FRESH: Duration = Duration::from_secs(1);
+/// The longest that any answer counts, whatever its time to live.
+const MAX_VALID: Duration = Duration::from_secs(3600);
+/// The longest that a request waits for a look where connections are open that it may use.
+const REFRESH_LIMIT: Duration = Duration::from_secs(2);
+/// How long open connections are left alone when nobody has answered. New ones ask for themselves all the same.
+const AFTER_SILENCE: Duration = Duration::from_secs(30);
+/// The most names that one route remembers. A target has one.
+const MAX_HOSTS: usize = 256;
 
 /// Whether bytes may go to private addresses only.
 #[derive(Clone, Debug)]
@@ -101,11 +109,12 @@ impl Route {
         }
     }
 
-    /// Whether a request may be sent to `url` now.
-    pub(super) async fn admit(&self, url: &Url) -> Result<(), PrivateLinkError> {
+    /// Whether a request may be sent to `url` now. Where something is connected already, that is known long before
+    /// `within` is over.
+    pub(super) async fn admit(&self, url: &Url, within: Duration) -> Result<(), PrivateLinkError> {
         match self {
             Self::Loopback | Self::Open => Ok(()),
-            Self::Private(route) => route.admit(url).await,
+            Self::Private(route) => route.admit(url, within).await,
             Self::ControlPlane(cloud) => {
                 let host = url.host_str().unwrap_or_default();
                 if url.scheme() == "https" && cloud.control_plane_hosts().contains(&host) {
@@ -121,8 +130,17 @@ impl Route {
 pub(crate) struct PrivateRoute {
     rule: AddressRule,
     lookup: Arc<dyn NameLookup>,
-    hosts: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Seen>>>>>,
+    hosts: Mutex<HashMap<HostName, Arc<Host>>>,
     epoch: AtomicU64,
+}
+
+/// One name.
+#[derive(Debug, Default)]
+struct Host {
+    /// Held for a moment only: requests pass while somebody looks.
+    seen: Mutex<Option<Seen>>,
+    /// Held by the one who looks: who needs a look too waits for that one.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// The last answer to a name that was let through, and when the name was last asked for.
@@ -134,58 +152,115 @@ struct Seen {
     looked: Instant,
 }
 
+impl Seen {
+    fn told(self) -> Result<Vec<IpAddr>, PrivateLinkError> {
+        self.outcome.map(|()| self.addresses)
+    }
+}
+
+/// What a look finds.
+enum Look {
+    Allowed(Vec<IpAddr>, Duration),
+    Refused(PrivateLinkError),
+    /// Nobody says what is right, nor that anything is wrong.
+    Silent(PrivateLinkError),
+}
+
+impl Host {
+    fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether connections may be open.
+    fn is_let_through(&self) -> bool {
+        self.seen().as_ref().is_some_and(|seen| !seen.addresses.is_empty())
+    }
+
+    /// Leaves open connections alone for a while, if there still may be any.
+    fn put_off(&self) -> Result<(), PrivateLinkError> {
+        match &mut *self.seen() {
+            Some(seen) if seen.addresses.is_empty() => seen.outcome.clone(),
+            Some(seen) => {
+                seen.until = Instant::now() + AFTER_SILENCE;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl PrivateRoute {
-    async fn admit(&self, url: &Url) -> Result<(), PrivateLinkError> {
-        let name = match url.host() {
-            Some(Host::Domain(name)) => name,
-            Some(Host::Ipv4(address)) => return self.judge(&address.to_string(), vec![address.into()]).map(drop),
-            Some(Host::Ipv6(address)) => return self.judge(&address.to_string(), vec![address.into()]).map(drop),
+    async fn admit(&self, url: &Url, within: Duration) -> Result<(), PrivateLinkError> {
+        let name: HostName = match url.host() {
+            Some(url::Host::Domain(name)) => name.parse()?,
+            Some(url::Host::Ipv4(address)) => return self.judge(&address.to_string(), vec![address.into()]).map(drop),
+            Some(url::Host::Ipv6(address)) => return self.judge(&address.to_string(), vec![address.into()]).map(drop),
             None => return Err(PrivateLinkError::name(url.scheme(), "a URL without a host")),
         };
-        match self.addresses(name, |seen| seen.until > Instant::now()).await {
+        let host = self.host(&name);
+        let look = self.addresses(&name, &host, |seen| seen.until > Instant::now());
+        if !host.is_let_through() {
+            return look.await.map(drop);
+        }
+        match tokio::time::timeout(REFRESH_LIMIT.min(within / 2), look).await {
             // Nobody answers, which makes no open connection less private. A new one asks for itself.
-            Err(PrivateLinkError::Lookup { .. }) if self.was_let_through(name).await => Ok(()),
-            other => other.map(drop),
+            Ok(Err(PrivateLinkError::Lookup { .. })) if host.is_let_through() => Ok(()),
+            Ok(looked) => looked.map(drop),
+            Err(_) => host.put_off(),
         }
     }
 
-    /// The addresses of `name`: the last answer if `good_enough`, or a new one. Who comes while somebody looks
-    /// waits for that look: the lock is held for it, by the one who looks.
+    /// The addresses of `name`: the last answer if `good_enough`, or a new one.
     async fn addresses(
         &self,
-        name: &str,
+        name: &HostName,
+        host: &Host,
         good_enough: impl Fn(&Seen) -> bool,
     ) -> Result<Vec<IpAddr>, PrivateLinkError> {
-        let seen = self.host(name);
-        let mut seen = seen.lock().await;
-        if let Some(last) = seen.as_ref().filter(|last| good_enough(last) || last.looked.elapsed() < FRESH) {
-            return last.outcome.clone().map(|()| last.addresses.clone());
+        let known = || host.seen().clone().filter(|last| good_enough(last) || last.looked.elapsed() < FRESH);
+        if let Some(last) = known() {
+            return last.told();
         }
-        let looked = self.look(name).await;
-        let now = Instant::now();
-        let before = seen.take();
-        let kept = before.as_ref().map(|before| before.addresses.clone()).unwrap_or_default();
-        let (addresses, until, outcome) = match &looked {
-            Ok((addresses, valid_for)) => (addresses.clone(), now + *valid_for, Ok(())),
-            // Not known to be wrong: who is connected stays so, and the next request asks again.
-            Err(error @ PrivateLinkError::Lookup { .. }) => (kept.clone(), now, Err(error.clone())),
-            Err(error) => (Vec::new(), now, Err(error.clone())),
-        };
-        if before.is_some() && !same(&kept, &addresses) {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
+        let _looking = host.looking.lock().await;
+        match known() {
+            Some(last) => last.told(),
+            None => self.note(host, self.look(name).await).told(),
         }
-        *seen = Some(Seen { addresses, until, outcome, looked: now });
-        looked.map(|(addresses, _)| addresses)
     }
 
-    async fn look(&self, name: &str) -> Result<(Vec<IpAddr>, Duration), PrivateLinkError> {
-        let host: HostName = name.parse()?;
-        let answer = self
-            .lookup
-            .look_up(&host)
-            .await
-            .map_err(|failure| PrivateLinkError::Lookup { host: name.to_owned(), reason: failure.to_string() })?;
-        Ok((self.judge(name, answer.addresses)?, answer.valid_for))
+    /// Keeps what a look has found, and ends the connections to where the name no longer leads.
+    fn note(&self, host: &Host, look: Look) -> Seen {
+        let (mut seen, looked) = (host.seen(), Instant::now());
+        let before = seen.take().map(|before| before.addresses);
+        let (addresses, until, outcome) = match look {
+            Look::Allowed(addresses, valid_for) => (addresses, looked + valid_for.min(MAX_VALID), Ok(())),
+            Look::Refused(error) => (Vec::new(), looked, Err(error)),
+            Look::Silent(error) => {
+                let kept = before.clone().unwrap_or_default();
+                let until = if kept.is_empty() { looked } else { looked + AFTER_SILENCE };
+                (kept, until, Err(error))
+            }
+        };
+        if before.is_some_and(|before| !same(&before, &addresses)) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        seen.insert(Seen { addresses, until, outcome, looked }).clone()
+    }
+
+    async fn look(&self, name: &HostName) -> Look {
+        match self.lookup.look_up(name).await {
+            Ok(answer) => match self.judge(name.as_str(), answer.addresses) {
+                Ok(addresses) => Look::Allowed(addresses, answer.valid_for),
+                Err(error) => Look::Refused(error),
+            },
+            Err(failure) => {
+                let error = PrivateLinkError::Lookup { host: name.to_string(), reason: failure.to_string() };
+                match failure.why {
+                    WhyNot::NoAnswer | WhyNot::BadAnswer | WhyNot::NoServer => Look::Silent(error),
+                    WhyNot::NoSuchName | WhyNot::NoAddress => Look::Refused(error),
+                }
+            }
+        }
     }
 
     /// All of them, or none.
@@ -197,13 +272,14 @@ impl PrivateRoute {
         Err(PrivateLinkError::NotPrivate { host: host.to_owned(), addresses: classes })
     }
 
-    async fn was_let_through(&self, name: &str) -> bool {
-        self.host(name).lock().await.as_ref().is_some_and(|seen| !seen.addresses.is_empty())
-    }
-
-    fn host(&self, name: &str) -> Arc<tokio::sync::Mutex<Option<Seen>>> {
+    fn host(&self, name: &HostName) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(hosts.entry(name.to_owned()).or_default())
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(name) {
+            // Nobody knows any more where open connections lead: new ones will be made.
+            hosts.clear();
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        Arc::clone(hosts.entry(name.clone()).or_default())
     }
 }
 
@@ -238,7 +314,7 @@ impl RouteResolver {
 
 impl reqwest::dns::Resolve for RouteResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let addresses = match &self.0 {
+        let route = match &self.0 {
             // `localhost` is this machine, whatever a file says.
             Gate::Loopback => {
                 let addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
@@ -246,7 +322,11 @@ impl reqwest::dns::Resolve for RouteResolver {
             }
             Gate::Private(route) => Arc::clone(route),
         };
-        Box::pin(async move { Ok(sockets(addresses.addresses(name.as_str(), |_| false).await?)) })
+        Box::pin(async move {
+            let name: HostName = name.as_str().parse()?;
+            let host = route.host(&name);
+            Ok(sockets(route.addresses(&name, &host, |_| false).await?))
+        })
     }
 }
 
@@ -254,3 +334,6 @@ fn sockets(addresses: Vec<IpAddr>) -> reqwest::dns::Addrs {
     // The client puts the port of the URL in place of 0.
     Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)))
 }
+
+#[cfg(test)]
+mod tests;

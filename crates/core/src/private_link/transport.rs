@@ -27,10 +27,10 @@ use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::PrivateLinkError;
 use super::cloud::Cloud;
 use super::options::{Proxy, TransportOptions};
 use super::route::{Route, RouteResolver};
+use super::{LONGEST_WAIT, PrivateLinkError};
 use crate::secret::Secret;
 use crate::size::MIB;
 
@@ -110,8 +110,8 @@ impl HttpTransport {
 
     /// The connections to use now: new ones when the route has changed since they were made, so that none is
     /// kept to an address that no longer is the name's.
-    async fn client_for(&self, url: &azure_core::http::Url) -> azure_core::Result<reqwest::Client> {
-        let admitted = self.route.admit(url).await;
+    async fn client_for(&self, url: &azure_core::http::Url, within: Duration) -> azure_core::Result<reqwest::Client> {
+        let admitted = self.route.admit(url, within).await;
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = self.route.epoch();
         if pool.epoch != epoch {
@@ -145,9 +145,9 @@ impl HttpClient for HttpTransport {
         let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
             .map_err(|_| Error::with_message(ErrorKind::Other, "the request has no known method"))?;
         let deadline = self.pace.time_for(body_len);
-        let client = tokio::time::timeout(deadline, self.client_for(request.url()))
+        let client = tokio::time::timeout(deadline, self.client_for(request.url(), deadline))
             .await
-            .map_err(|_| too_slow(&format!("the name was not resolved within {deadline:?}")))??;
+            .map_err(|_| unresolved(request.url(), deadline))??;
         let mut outgoing = client.request(method, request.url().clone());
         for (name, value) in request.headers().iter() {
             outgoing = outgoing.header(name.as_str(), value.as_str());
@@ -176,6 +176,7 @@ impl HttpClient for HttpTransport {
 fn client(options: &TransportOptions, route: &Route) -> Result<reqwest::Client, PrivateLinkError> {
     let refuse = |problem: String| PrivateLinkError::Options { problem };
     let mut builder = reqwest::Client::builder()
+        .tls_backend_rustls() // whatever other crates of the program turn on
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -261,12 +262,19 @@ struct Pace {
 
 impl Pace {
     fn time_for(self, bytes: u64) -> Duration {
-        self.base + Duration::from_secs(bytes.div_ceil(self.minimum_bytes_per_second))
+        let moving = Duration::from_secs(bytes.div_ceil(self.minimum_bytes_per_second));
+        self.base.saturating_add(moving).min(LONGEST_WAIT)
     }
 }
 
 fn too_slow(what: &str) -> Error {
     Error::with_message(ErrorKind::Io, what.to_owned())
+}
+
+/// Nothing was sent, so nothing is in doubt.
+fn unresolved(url: &azure_core::http::Url, limit: Duration) -> Error {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    route_error(PrivateLinkError::Lookup { host, reason: format!("no answer within {limit:?}") })
 }
 
 /// The route's error, kept whole: callers look for it.
@@ -338,7 +346,7 @@ fn wire_headers(headers: &reqwest::header::HeaderMap, secrets: &[Secret<String>]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::private_link::PrivateLink;
+    use crate::private_link::{AddressRule, Answer, HostName, LookupFailure, NameLookup, PrivateLink};
 
     #[tokio::test]
     async fn an_error_holds_no_url() {
@@ -349,6 +357,47 @@ mod tests {
 
         assert_eq!(error.kind(), &ErrorKind::Connection);
         assert!(!format!("{error} {error:?} {:?}", error.source()).contains("canary"), "{error:?}");
+    }
+
+    /// Never ends.
+    #[derive(Debug)]
+    struct Silent;
+
+    #[async_trait]
+    impl NameLookup for Silent {
+        async fn look_up(&self, _: &HostName) -> Result<Answer, LookupFailure> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_whose_name_is_not_resolved_in_time_was_never_sent() {
+        let link = PrivateLink::Required { rule: AddressRule::default(), lookup: Arc::new(Silent) };
+        let transport = HttpTransport::new(TransportOptions::default(), Route::of(&link)).unwrap();
+        let url = "https://acct.blob.core.windows.net/disks/web01.vhd?sig=canary".parse().unwrap();
+
+        let error = transport.execute_request(&Request::new(url, azure_core::http::Method::Get)).await.unwrap_err();
+
+        assert_eq!(error.kind(), &ErrorKind::Connection);
+        assert!(matches!(PrivateLinkError::behind(&error), Some(PrivateLinkError::Lookup { .. })), "{error:?}");
+        let text = error.to_string();
+        assert_eq!(text, "acct.blob.core.windows.net cannot be resolved: no answer within 30s");
+    }
+
+    #[tokio::test]
+    async fn time_without_end_is_a_long_time() {
+        let options = TransportOptions {
+            connect_timeout: Duration::MAX,
+            base_timeout: Duration::MAX,
+            ..TransportOptions::default()
+        };
+        let transport = HttpTransport::new(options, Route::Loopback).unwrap();
+        let url = "http://127.0.0.1:1/acct/disks/web01.vhd".parse().unwrap();
+
+        let error = transport.execute_request(&Request::new(url, azure_core::http::Method::Get)).await.unwrap_err();
+
+        assert_eq!(error.kind(), &ErrorKind::Connection);
+        assert!(Instant::now().checked_add(transport.pace.time_for(u64::MAX)).is_some());
     }
 
     #[test]

@@ -164,7 +164,7 @@ async fn a_name_server_that_is_down_does_not_end_what_is_connected() {
     target.state().await.unwrap();
     scripted::until(|| async {
         target.state().await.unwrap();
-        script.looks() >= 3
+        script.looks() >= 2
     })
     .await;
     assert_eq!(network.private.accepted(), 1);
