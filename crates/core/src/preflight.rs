@@ -31,7 +31,9 @@ use tokio_util::sync::CancellationToken;
 use crate::finding::{Check, Finding, Rule, Severity};
 use crate::private_link::dns_check::{self, Subject};
 use crate::private_link::reach::{self, Trust};
-use crate::private_link::{AddressRule, HostName, NameLookup, Resolver, ServiceName, checks, proxy};
+use crate::private_link::{
+    AddressRule, HostName, LONGEST_WAIT, NameLookup, Resolver, ServiceName, checks, name, proxy,
+};
 use crate::target::azure::{AzurePageBlob, probe};
 
 /// How many targets are looked at side by side.
@@ -70,9 +72,10 @@ pub struct NetworkTarget {
 }
 
 impl NetworkTarget {
-    /// A name of a service that is reached over https, as clients use it.
+    /// A name of a service that is reached over https, as clients use it. Of a text that is no name, a URL say,
+    /// the start alone is kept, because the rest may hold a secret.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), port: 443, expected: Vec::new(), blob: None }
+        Self { host: name::shown(&host.into()), port: 443, expected: Vec::new(), blob: None }
     }
 
     /// The addresses of its private endpoint: no other will do.
@@ -135,7 +138,7 @@ pub struct NetworkReport {
 /// What was found at one target.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetReport {
-    /// Its name, as it was given.
+    /// Its name, as it was given; the start of it, where it cannot be one.
     pub host: String,
     /// In the order in which they were found.
     pub findings: Vec<Finding>,
@@ -163,7 +166,7 @@ pub async fn preflight_network(
     cancel: &CancellationToken,
 ) -> NetworkReport {
     let started = Instant::now();
-    let deadline = started + options.time_limit;
+    let deadline = started + options.time_limit.min(LONGEST_WAIT);
     let trust = Trust::new(options.extra_certificates_pem.as_deref());
     let checked = futures::stream::iter(targets).map(|target| {
         let trust = trust.as_ref();

@@ -416,6 +416,12 @@ async fn a_service_that_never_answers_is_left_within_the_limit() {
 }
 
 #[tokio::test]
+async fn a_limit_without_end_is_a_long_time() {
+    let server = service().await;
+    assert_eq!(codes(&target(&server).probe(Duration::MAX, &never()).await), ["blob.usable"]);
+}
+
+#[tokio::test]
 async fn a_creation_that_hangs_ends_within_the_limit_and_is_removed() {
     let server = service().await;
     server.faults().next(Op::AcquireLease, Fault::Delay(Duration::from_secs(30)));

@@ -75,7 +75,12 @@ fn timestamp(time: ASN1Time) -> Timestamp {
 
 /// On one line, without what a terminal would obey, and not endless.
 fn plain(text: &str) -> String {
-    text.chars().take(MAX_CHARACTERS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(MAX_CHARACTERS).map(|c| if c.is_control() || moves_text(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// What turns the direction of text around (`Bidi_Control` of Unicode, UAX #9), or breaks a line.
+const fn moves_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -118,6 +123,13 @@ mod tests {
         let Evidence::Certificate { subject, names, .. } = &chain[0] else { panic!("it is a certificate") };
         assert_eq!((names.len(), subject.chars().count()), (MAX_NAMES, MAX_CHARACTERS));
         assert!(!subject.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn what_would_turn_or_break_a_line_is_not_shown() {
+        let tricks = ['\u{1b}', '\n', '\u{200f}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2028}', '\u{61c}'];
+        assert_eq!(plain(&String::from_iter(tricks)), "\u{fffd}".repeat(tricks.len()));
+        assert_eq!(plain("CN=späť, O=日本"), "CN=späť, O=日本");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Outcome {
 
 /// Looks the name up and judges the answer.
 pub(crate) async fn check(subject: &Subject<'_>, lookup: &dyn NameLookup) -> Outcome {
-    match lookup.look_up(subject.host).await {
+    match look_up(subject.host, lookup).await {
         Err(failure) => Outcome::bad(subject.judge_failure(&failure)),
         Ok(answer) => {
             let mut outcome = subject.judge(&answer);
@@ -52,6 +52,16 @@ pub(crate) async fn check(subject: &Subject<'_>, lookup: &dyn NameLookup) -> Out
             outcome
         }
     }
+}
+
+/// An answer has an address; one that has none, which a resolver of the caller's may give, is none.
+async fn look_up(host: &HostName, lookup: &dyn NameLookup) -> Result<Answer, LookupFailure> {
+    let answer = lookup.look_up(host).await?;
+    if answer.addresses.is_empty() {
+        let words = "no address in the answer".to_owned();
+        return Err(LookupFailure { why: WhyNot::NoAddress, chain: answer.chain, words });
+    }
+    Ok(answer)
 }
 
 impl Subject<'_> {
@@ -129,7 +139,7 @@ impl Subject<'_> {
     async fn wildcard(&self, answer: &Answer, lookup: &dyn NameLookup) -> Option<Finding> {
         let service = self.service.filter(|_| answer.origin == Origin::Dns)?;
         let nobody = format!("nobody{:016x}.{}", fastrand::u64(..), service.zone()).parse().ok()?;
-        let trap = lookup.look_up(&nobody).await.ok()?;
+        let trap = look_up(&nobody, lookup).await.ok()?;
         let message = format!("{nobody}, which nobody has, resolves to {}", list(&trap.addresses));
         Some(self.found(&checks::DNS_WILDCARD, message, &trap.chain).seen(addresses(&trap)))
     }

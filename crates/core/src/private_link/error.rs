@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::name::shown;
 use crate::error::diagnose;
 
 /// What can go wrong with names and routes.
@@ -68,7 +69,7 @@ impl PrivateLinkError {
     }
 
     pub(super) fn name(name: &str, problem: &str) -> Self {
-        Self::Name { name: name.chars().take(256).collect(), problem: problem.to_owned() }
+        Self::Name { name: shown(name), problem: problem.to_owned() }
     }
 }
 

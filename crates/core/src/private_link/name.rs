@@ -8,6 +8,7 @@
 //! for accounts and key vaults.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::PrivateLinkError;
@@ -17,6 +18,17 @@ use super::cloud::{Cloud, PrivateService};
 const MAX_NAME: usize = 253;
 /// The longest part of a name.
 const MAX_LABEL: usize = 63;
+
+/// As much of a text that should have been a name as may be repeated: what is mistaken for one is often a URL, and
+/// a URL may carry a password, or a signature.
+pub(crate) fn shown(text: &str) -> String {
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return text.to_owned();
+    }
+    let end = text.find(['/', '?', '#', '@', ':', '=', '&', '%']).unwrap_or(text.len());
+    let shown: String = text[..end].chars().take(MAX_NAME + 1).collect();
+    if shown.len() < text.len() { shown + "…" } else { shown }
+}
 
 /// A host name: lower case, without a dot at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

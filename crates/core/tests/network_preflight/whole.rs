@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use libmigrate::CancellationToken;
 use libmigrate::finding::Severity;
 use libmigrate::preflight::{NetworkOptions, NetworkTarget, catalogue, preflight_network};
-use libmigrate::private_link::{AddressRule, PrivateLink, Resolver, TransportOptions};
+use libmigrate::private_link::{
+    AddressRule, Answer, HostName, LookupFailure, NameLookup, Origin, PrivateLink, Resolver, ServiceName,
+    TransportOptions,
+};
 use libmigrate::secret::Secret;
 use libmigrate::target::azure::{AzurePageBlob, Credential};
 use libmigrate_test_support::hostile_dns::SilentDns;
@@ -139,6 +142,57 @@ async fn what_is_no_name_or_of_no_known_cloud_is_a_finding() {
     let report = check(targets, NetworkOptions { lookup, time_limit: Duration::from_secs(1), ..quick() }).await;
     let first = |at: usize| report.targets[at].findings[0].code();
     assert_eq!([0, 1, 2, 3].map(first), ["name.invalid", "name.invalid", "name.unknown_service", "name.invalid"]);
+}
+
+/// A resolver of the caller's own that knows every name and no address.
+#[derive(Debug)]
+struct Empty;
+
+#[async_trait::async_trait]
+impl NameLookup for Empty {
+    async fn look_up(&self, _: &HostName) -> Result<Answer, LookupFailure> {
+        let (chain, addresses) = (Vec::new(), Vec::new());
+        Ok(Answer { origin: Origin::Dns, chain, addresses, valid_for: Duration::MAX })
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_address_is_none() {
+    let options = NetworkOptions { lookup: Arc::new(Empty), ..quick() };
+    let report = check(vec![NetworkTarget::new(HOST)], options).await;
+    assert_eq!(codes(&report.targets[0].findings), ["dns.unknown_name"]);
+    assert!(!report.passed());
+}
+
+#[tokio::test]
+async fn time_without_end_is_a_long_time() {
+    let options = NetworkOptions { lookup: Arc::new(Empty), time_limit: Duration::MAX, ..quick() };
+    let report = check(vec![NetworkTarget::new(HOST)], options).await;
+    assert_eq!(codes(&report.targets[0].findings), ["dns.unknown_name"]);
+}
+
+#[tokio::test]
+async fn what_is_no_name_is_shown_only_as_far_as_it_could_be_one() {
+    for (text, shown) in [
+        ("https://acct.blob.core.windows.net/c/x.vhd?sv=1&sig=canary", "https…"),
+        ("acct.blob.core.windows.net/c/x.vhd?sv=1&sig=canary", "acct.blob.core.windows.net…"),
+        ("user:canary@acct.blob.core.windows.net", "user…"),
+        ("?sv=1&sig=canary", "…"),
+        ("sig=canary", "sig…"),
+        ("sig%3Dcanary", "sig…"),
+    ] {
+        let target = NetworkTarget::new(text);
+        assert!(!format!("{target:?}").contains("canary"), "{target:?}");
+        let report = check(vec![target], quick()).await;
+        assert_eq!((report.targets[0].host.as_str(), report.targets[0].findings[0].code()), (shown, "name.invalid"));
+        assert!(!format!("{report:?}").contains("canary"), "{report:?}");
+        assert!(!text.parse::<HostName>().unwrap_err().to_string().contains("canary"));
+        assert!(!text.parse::<ServiceName>().unwrap_err().to_string().contains("canary"));
+    }
+    for kept in ["10.0.0.5", "fd00::5", "[fd00::5]", "storage.example.org", "localhost"] {
+        let options = NetworkOptions { lookup: Arc::new(Empty), ..quick() };
+        assert_eq!(check(vec![NetworkTarget::new(kept)], options).await.targets[0].host, kept);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ use super::page_blob::crc64;
 use super::service_message::is_by_storage;
 use crate::finding::documents::{ARTICLE, TROUBLESHOOT};
 use crate::finding::{Check, Evidence, Finding, Rule, Severity};
+use crate::private_link::LONGEST_WAIT;
 use crate::size::{PAGE, PageRange};
 use crate::target::{LeaseId, TargetError};
 
@@ -174,7 +175,7 @@ pub(crate) static CHECKS: &[&Check] = &[
 /// See [`AzurePageBlob::probe`](super::AzurePageBlob::probe).
 pub(super) async fn run(client: &StorageClient, limit: Duration, cancel: &CancellationToken) -> Vec<Finding> {
     let started = Instant::now();
-    let deadline = started + limit;
+    let deadline = started + limit.min(LONGEST_WAIT);
     let mut probe = match Probe::new(client) {
         Ok(probe) => probe,
         Err(failure) => return vec![failure.found(client)],
