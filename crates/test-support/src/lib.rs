@@ -7,6 +7,7 @@
 pub mod azurite;
 pub mod chain_reader;
 pub mod dns_server;
+pub mod fake_arm;
 pub mod fault_proxy;
 pub mod hostile_dns;
 pub mod nbd_server;
