@@ -191,9 +191,9 @@ impl Scenery {
         world.put(
             &self.project(),
             json!({
-                "location": REGION, "tags": {},
+                "location": REGION,
                 "properties": {
-                    "provisioningState": "Succeeded", "publicNetworkAccess": "Enabled",
+                    "publicNetworkAccess": "Enabled",
                     "privateEndpointConnections": [], "registeredTools": ["ServerDiscovery", "ServerMigration"],
                 },
             }),
@@ -249,16 +249,20 @@ impl Scenery {
     /// What discovery found of a machine: two disks and a network adapter.
     fn discovered(&self, number: u32) -> Value {
         let disk = |index: u32, bytes: u64| {
-            json!({
-                "uuid": disk_id(number, index), "label": format!("Hard disk {}", index + 1),
-                "path": format!("[datastore1] {0}/{0}_{index}.vmdk", machine_name(number)),
-                "maxSizeInBytes": bytes,
-            })
+            let path = format!("[datastore1] {0}/{0}_{index}.vmdk", machine_name(number));
+            let mut disk = json!({ "path": path, "name": format!("disk{index}"), "maxSizeInBytes": bytes });
+            if self.kind == Kind::Vmware {
+                disk["uuid"] = disk_id(number, index).into();
+                disk["label"] = format!("Hard disk {}", index + 1).into();
+            } else {
+                disk["vhdId"] = disk_id(number, index).into();
+            }
+            disk
         };
         let mut found = json!({
             "displayName": machine_name(number),
-            "numberOfProcessorCores": 2,
-            "allocatedMemoryInMB": 8192.0,
+            "numberOfProcessorCore": 2,
+            "allocatedMemoryInMb": 8192.0,
             "operatingSystemDetails": { "osType": "windowsguest", "osName": "Microsoft Windows Server 2019 (64-bit)", "osVersion": "10.0" },
             "firmware": "BIOS",
         });

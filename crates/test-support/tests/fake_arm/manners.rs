@@ -52,10 +52,10 @@ async fn ids_are_compared_without_case_and_keep_their_first_spelling() {
     let fake = FakeArm::start_with(&Scenery::vmware()).await;
     let client = ArmClient::of(&fake);
 
-    let shouted = client.get(&Scenery::vmware().account().to_uppercase()).await;
+    let shouted = client.get(&Scenery::vmware().vault().to_uppercase()).await;
 
     assert_eq!(shouted.status, 200, "{shouted:?}");
-    assert_eq!(shouted.text("/id"), Scenery::vmware().account());
+    assert_eq!(shouted.text("/id"), Scenery::vmware().vault());
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn an_approved_endpoint_turns_the_private_link_of_its_vault_on_and_writes_
         addresses(&configs, "/ipAddresses/0"),
         addresses(records.body["value"].as_array().unwrap(), "/properties/aRecords/0/ipv4Address")
     );
-    assert!(records.text("/value/0/name").ends_with(".cus"), "{records:?}");
+    assert!(records.text("/value/0/name").contains("-asr-pod01-"), "{records:?}");
     assert_eq!(fake.resources(GROUP, "Microsoft.Network", "networkInterfaces").len(), 1);
 }
 

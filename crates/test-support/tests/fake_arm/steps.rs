@@ -44,3 +44,83 @@ pub fn grant(principal: &str, role: &str) -> Value {
         "principalId": principal, "principalType": "ServicePrincipal",
     } })
 }
+
+pub fn policy_id(scenery: &Scenery) -> String {
+    format!("{}/replicationPolicies/policy1", scenery.vault())
+}
+
+pub fn policy(kind: &str) -> Value {
+    let mut input = json!({ "instanceType": kind });
+    if kind != "HyperVReplicaAzure" {
+        input["recoveryPointHistoryInMinutes"] = 360.into();
+        input["crashConsistentFrequencyInMinutes"] = 60.into();
+        input["appConsistentFrequencyInMinutes"] = 240.into();
+    }
+    if kind == "InMageRcm" {
+        input["enableMultiVmSync"] = "True".into();
+    }
+    json!({ "properties": { "providerSpecificInput": input } })
+}
+
+pub fn mapping_id(scenery: &Scenery) -> String {
+    format!("{}/replicationProtectionContainerMappings/containermapping", scenery.container())
+}
+
+pub fn mapping(scenery: &Scenery, kind: &str) -> Value {
+    // Only VMware has an input of its own; the others send the name of the base, as the contract's example does.
+    let input = if kind == "VMwareCbt" {
+        json!({ "instanceType": kind, "storageAccountId": scenery.account(), "targetLocation": "centralus" })
+    } else {
+        json!({ "instanceType": "ReplicationProviderSpecificContainerMappingInput" })
+    };
+    json!({ "properties": {
+        "policyId": policy_id(scenery), "targetProtectionContainerId": "Microsoft Azure", "providerSpecificInput": input,
+    } })
+}
+
+pub fn item_id(scenery: &Scenery, kind: &str, name: &str) -> String {
+    format!("{}/{kind}/{name}", scenery.container())
+}
+
+/// The body that enables the first machine of `VMware`.
+pub fn enable_vmware(scenery: &Scenery) -> Value {
+    let disk = |index: u32| {
+        json!({
+            "diskId": scenery.disk(1, index), "isOSDisk": if index == 0 { "true" } else { "false" },
+            "logStorageAccountId": scenery.account(), "logStorageAccountSasSecretName": "cache01-cacheSas",
+            "diskType": "Standard_LRS",
+        })
+    };
+    json!({ "properties": { "policyId": policy_id(scenery), "providerSpecificDetails": {
+        "instanceType": "VMwareCbt", "vmwareMachineId": scenery.machine(1), "disksToInclude": [disk(0), disk(1)],
+        "dataMoverRunAsAccountId": scenery.run_as_account(), "snapshotRunAsAccountId": scenery.run_as_account(),
+        "targetResourceGroupId": scenery.target_group(), "targetNetworkId": scenery.network(),
+        "targetSubnetName": "endpoints", "targetVmName": "web01", "targetVmSize": "Standard_D2s_v3",
+        "licenseType": "NoLicenseType", "performAutoResync": "true",
+    } } })
+}
+
+/// The body that enables the first machine of Hyper-V.
+pub fn enable_hyper_v(scenery: &Scenery) -> Value {
+    let disk = |index: u32| json!({ "diskId": scenery.disk(1, index), "logStorageAccountId": scenery.account(), "diskType": "Standard_LRS" });
+    json!({ "properties": {
+        "policyId": policy_id(scenery), "protectableItemId": scenery.protectable_item(1),
+        "providerSpecificDetails": {
+            "instanceType": "HyperVReplicaAzure", "hvHostVmId": "web01", "vmName": "web01", "osType": "Windows",
+            "vhdId": scenery.disk(1, 0), "targetAzureVmName": "web01", "targetVmSize": "Standard_D2s_v3",
+            "targetAzureNetworkId": scenery.network(), "targetAzureV2ResourceGroupId": scenery.target_group(),
+            "targetStorageAccountId": scenery.account(), "logStorageAccountId": scenery.account(),
+            "useManagedDisks": "true", "disksToIncludeForManagedDisks": [disk(0), disk(1)],
+        },
+    } })
+}
+
+/// The body that enables the first server with an agent.
+pub fn enable_agent(scenery: &Scenery) -> Value {
+    let disk = json!({ "diskId": "disk0", "logStorageAccountId": scenery.account(), "diskType": "Standard_LRS" });
+    json!({ "properties": { "policyId": policy_id(scenery), "providerSpecificDetails": {
+        "instanceType": "InMageRcm", "fabricDiscoveryMachineId": scenery.machine(1), "disksToInclude": [disk],
+        "processServerId": scenery.process_server(), "targetResourceGroupId": scenery.target_group(),
+        "targetNetworkId": scenery.network(), "targetVmName": "web01", "targetVmSize": "Standard_D2s_v3",
+    } } })
+}

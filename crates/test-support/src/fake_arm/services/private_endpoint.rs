@@ -132,7 +132,6 @@ fn put(world: &mut World, request: &Request) -> Outcome {
     let message = connection.pointer("/properties/requestMessage").cloned();
     let mut properties = json!({
         "provisioningState": "Updating",
-        "resourceGuid": world.uuid(),
         "subnet": { "id": subnet },
         "customNetworkInterfaceName": "",
         "privateLinkServiceConnections": [],
@@ -184,15 +183,15 @@ fn connect(world: &mut World, endpoint: &str, target: &str, group: &str) -> Stri
         _ => (name_of(endpoint), world.uuid()),
     };
     let id = format!("{target}/privateEndpointConnections/{before}.{link}");
-    world.put(
-        &id,
-        json!({ "properties": {
-            "provisioningState": "Succeeded",
-            "privateEndpoint": { "id": endpoint },
-            "groupIds": [group],
-            "privateLinkServiceConnectionState": { "status": "Pending", "description": "Awaiting approval" },
-        } }),
-    );
+    let mut properties = json!({
+        "provisioningState": "Succeeded",
+        "privateEndpoint": { "id": endpoint },
+        "privateLinkServiceConnectionState": { "status": "Pending", "description": "Awaiting approval" },
+    });
+    if is_vault(target) {
+        properties["groupIds"] = json!([group]);
+    }
+    world.put(&id, json!({ "properties": properties }));
     mirror(world, target);
     id
 }
@@ -202,7 +201,7 @@ fn mirror(world: &mut World, target: &str) {
     let namespace = type_namespace(target);
     let connections = world.below(target, &namespace, "privateEndpointConnections");
     let approved = connections.iter().any(is_approved);
-    let is_vault = Place::of(target).kind == "microsoft.recoveryservices/vaults";
+    let is_vault = is_vault(target);
     world.change(target, |body| {
         body["properties"]["privateEndpointConnections"] = connections.into();
         if is_vault {
@@ -210,6 +209,10 @@ fn mirror(world: &mut World, target: &str) {
                 if approved { "Enabled" } else { "None" }.into();
         }
     });
+}
+
+fn is_vault(id: &str) -> bool {
+    Place::of(id).kind == "microsoft.recoveryservices/vaults"
 }
 
 fn type_namespace(id: &str) -> String {
@@ -227,7 +230,11 @@ pub(in super::super) fn settle(world: &mut World, connection: &str, status: &str
         body.pointer("/properties/privateEndpoint/id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let target = parent_of(body["id"].as_str().unwrap_or_default());
     let state = json!({ "status": status, "description": description, "actionsRequired": "None" });
-    world.change(connection, |body| body["properties"]["privateLinkServiceConnectionState"] = state.clone());
+    // Storage calls the last field by another name.
+    let word =
+        if Place::of(&target).kind.starts_with("microsoft.storage/") { "actionRequired" } else { "actionsRequired" };
+    let seen = json!({ "status": status, "description": description, word: "None" });
+    world.change(connection, |body| body["properties"]["privateLinkServiceConnectionState"] = seen);
     mirror(world, &target);
     world.change(&endpoint, |body| {
         for field in ["privateLinkServiceConnections", "manualPrivateLinkServiceConnections"] {
@@ -307,6 +314,10 @@ fn put_group(world: &mut World, request: &Request) -> Outcome {
         "properties": { "provisioningState": "Updating", "privateDnsZoneConfigs": configs },
     });
     world.put(request.id(), body);
+    // A group is a part that has no type of its own in the contract.
+    world.change(request.id(), |body| {
+        body.as_object_mut().map(|fields| fields.remove("type"));
+    });
     let links = Links::at_location(world, request, "operations");
     let id = request.id().to_owned();
     let headers = world.begin(request, links, move |world, outcome| {

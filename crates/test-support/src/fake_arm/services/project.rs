@@ -39,7 +39,7 @@ fn put(world: &mut World, request: &Request) -> Outcome {
     };
     let mut given = properties(request);
     if request.place.kind == "microsoft.migrate/migrateprojects" {
-        merge(&mut given, &json!({ "provisioningState": "Succeeded", "privateEndpointConnections": [] }));
+        merge(&mut given, &json!({ "privateEndpointConnections": [] }));
         give_identity(world, request.id(), &mut body);
     }
     body["properties"] = given;

@@ -159,7 +159,9 @@ fn new_properties(world: &World, request: &Request, given: &Value, mapping: &Val
     let discovered = |pointer: &str| found.pointer(pointer).cloned().unwrap_or_else(|| "".into());
     let mut details = given.clone();
     if let Some(fields) = details.as_object_mut() {
-        for asked_only in ["disksToInclude", "performSqlBulkRegistration", "userSelectedOSName"] {
+        for asked_only in
+            ["disksToInclude", "performSqlBulkRegistration", "userSelectedOSName", "targetSubnetName", "testSubnetName"]
+        {
             fields.remove(asked_only);
         }
     }
@@ -218,8 +220,10 @@ fn cards(given: &Value, found: &Value) -> Vec<Value> {
             "targetIPAddressType": "Dynamic",
             "isSelectedForMigration": "true",
         });
-        if let Some(subnet) = given.get("targetSubnetName") {
-            shown["targetSubnetName"] = subnet.clone();
+        for subnet in ["targetSubnetName", "testSubnetName"] {
+            if let Some(name) = given.get(subnet) {
+                shown[subnet] = name.clone();
+            }
         }
         shown
     };
