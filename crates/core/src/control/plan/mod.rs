@@ -6,6 +6,7 @@
 //! make.rs     the steps that are missing
 //! request/    what a step is on the wire
 //! markdown.rs  the plan for people who must agree
+//! template.rs  the plan for Azure's own tools, and lines of a hosts file
 //! ```
 //!
 //! [`plan`] is pure: the same settings, aim and observation give the same plan, byte for byte, and its
@@ -20,6 +21,7 @@ mod make;
 mod markdown;
 mod request;
 mod step;
+mod template;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::goal::{Aim, Goal};
 pub use self::request::{OwnerRequest, Unready, request};
 pub use self::step::{Action, Approval, Step, StepId};
+pub use self::template::hosts_lines;
 use super::lifecycle::Verb;
 use super::limits::Limits;
 use super::observed::Observed;

@@ -7,6 +7,7 @@
 //! storage.rs, endpoint.rs, zone.rs, role.rs   the accounts, and the private way to them
 //! target.rs, server.rs, disk.rs, nic.rs, tag.rs   where the servers go, and as what
 //! change.rs    what was settled before and cannot be settled anew
+//! catalogue.rs all of it as tables of the guide
 //! ```
 //!
 //! A rule looks at two things and at nothing else: the [settings](super::settings) and what was
@@ -18,6 +19,7 @@
 
 mod appliance;
 mod case;
+mod catalogue;
 mod change;
 mod disk;
 mod endpoint;
@@ -38,6 +40,7 @@ mod tests;
 use jiff::Timestamp;
 
 use self::case::Case;
+pub use self::catalogue::{changes_to_markdown, limits_to_markdown, to_markdown};
 pub use self::rule::Rule;
 use super::limits::Limits;
 use super::observed::Observed;

@@ -3,6 +3,7 @@
 //! ```text
 //! target.rs    where the machines go: network, availability, encryption, security, licences, tags
 //! server.rs    one server: its disks, its network interfaces, and what only its kind of migration has
+//! import.rs    settings from a discovery and from an assessment
 //! batch.rs     so many servers as are enabled together
 //! size.rs      which size of machine comes closest to a server
 //! change.rs    which setting may still be changed when
@@ -14,6 +15,7 @@
 
 mod batch;
 mod change;
+mod import;
 mod server;
 mod size;
 mod target;
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::batches;
 pub use self::change::{CHANGES, Change, Changeable, Setting, changeable};
+pub use self::import::Remark;
 pub use self::server::{
     AgentSource, DiskSettings, HyperVSource, NicPlace, NicRole, NicSettings, ServerSettings, Source, VmwareSource,
 };

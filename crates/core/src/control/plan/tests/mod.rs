@@ -1,5 +1,6 @@
 //! Plans are pure, lead to their goal and are empty there; each step is a request with the body that is wanted.
 
+mod export;
 mod goals;
 mod steps;
 
