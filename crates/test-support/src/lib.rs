@@ -1,9 +1,10 @@
 //! What libmigrate's tests and benches need, and nothing that a user would.
 //!
-//! Tools that are not crates (Azurite, Microsoft's Python client, qemu-img, nbdkit, unbound, other readers of disk images) are installed by `cargo xtask tools`.
+//! Tools that are not crates (Azurite, Microsoft's Python clients, qemu-img, nbdkit, unbound, other readers of disk images) are installed by `cargo xtask tools`.
 //! Where one is missing, a test that needs it prints one line and passes, unless `LIBMIGRATE_REQUIRE_TOOLS` is
 //! set, as `cargo xtask test` sets it: then it fails.
 
+pub mod arm_clients;
 pub mod azurite;
 pub mod chain_reader;
 pub mod dns_server;

@@ -344,7 +344,6 @@ fn refresh_groups(world: &mut World, endpoint: &str) {
             let zone =
                 config.pointer("/properties/privateDnsZoneId").and_then(Value::as_str).unwrap_or_default().to_owned();
             config["properties"]["recordSets"] = records(world, &names, &zone).into();
-            config["id"] = format!("{id}/privateDnsZoneConfigs/{}", config["name"].as_str().unwrap_or_default()).into();
         }
         world.change(&id, |body| body["properties"]["privateDnsZoneConfigs"] = configs);
     }
