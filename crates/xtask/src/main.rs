@@ -6,6 +6,7 @@
 mod bench_peers;
 mod ci;
 mod command;
+mod contracts;
 mod fuzz;
 mod guide;
 mod licences;
@@ -73,6 +74,12 @@ enum Chore {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
+    /// Hold every request and answer of the fake of Azure Resource Manager to Azure's published contracts
+    Contracts {
+        /// The folder that holds `specification/`, of the repository azure-rest-api-specs
+        #[arg(long)]
+        specs: PathBuf,
+    },
     /// Check format, lints, documentation, licences and the guide, then run every test
     Ci,
 }
@@ -99,6 +106,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),
         Chore::Sim { seeds, first, trace } => sim::start(&root, seeds, first, trace),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
+        Chore::Contracts { specs } => contracts::judge(&root, &specs),
         Chore::Ci => ci::run_all(&root),
     }
 }

@@ -4,12 +4,14 @@
 //! | --- | --- | --- |
 //! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `.tools/npm/` | npm, by lock file |
 //! | Microsoft's Python client, an independent reader of what we wrote | `.tools/python/` | `PyPI`, by version |
+//! | Microsoft's Python clients of Azure Resource Manager, which drive the tests' fake of it | `.tools/python/` | `PyPI`, by version |
 //! | libvhdi, libvmdk and dissect, independent readers of chains that QEMU reads wrong or not at all | `.tools/python/` | `PyPI`, by version |
 //! | blake3, for `docs/check_proof.py` | `.tools/python/` | `PyPI`, by version |
 //! | `qemu-img`, `qemu-io` and `qemu-nbd`, independent readers and writers of disk formats | the system | Debian |
 //! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
 //! | `unbound`, a DNS server that plays a company's own; it is not run as a service | the system | Debian |
 //! | `ip`, for tests in a network of their own | the system | Debian |
+//! | for `cargo xtask contracts` alone: oav, Azure's validator of live traffic | `.tools/oav/` | npm, by lock file |
 //! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
 //!
 //! Package registries only; no install script of a package runs. Each folder under `.tools/` keeps a stamp
@@ -69,6 +71,24 @@ fn install_npm(root: &Path, wanted: Wanted) -> Result<()> {
         link_azcopy(&folder.path)?;
     }
     folder.finish()
+}
+
+/// Where Azure's validator of live traffic is, installed now if it is not: only `cargo xtask contracts` needs it.
+pub(crate) fn install_validator(root: &Path) -> Result<PathBuf> {
+    let recipe = root.join("crates/xtask/contracts");
+    let made_from = read(&recipe.join("package-lock.json"))?;
+    let folder = Folder { path: root.join(".tools/oav"), stamp: "stamp", made_from };
+    if !folder.is_current() {
+        folder.begin(&["stamp"])?;
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
+        }
+        let mut npm = command("npm", &folder.path);
+        // One of its packages reports every install to its maker, by an install script.
+        run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+        folder.finish()?;
+    }
+    Ok(folder.path)
 }
 
 /// The package brings its binary without the permission to run it, under a name with the architecture.
@@ -226,10 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_names_versions_and_hashes_but_no_host() {
-        let lock = read(&crate::repository().join("crates/xtask/tools/package-lock.json")).unwrap();
-        assert!(lock.contains("\"node_modules/azurite\""));
-        assert!(lock.contains("\"integrity\": \"sha512-"));
-        assert!(!lock.contains("\"resolved\""));
+    fn the_lock_files_name_versions_and_hashes_but_no_host() {
+        for (folder, package) in [("tools", "azurite"), ("contracts", "oav")] {
+            let lock = read(&crate::repository().join("crates/xtask").join(folder).join("package-lock.json")).unwrap();
+            assert!(lock.contains(&format!("\"node_modules/{package}\"")));
+            assert!(lock.contains("\"integrity\": \"sha512-"));
+            assert!(!lock.contains("\"resolved\""));
+        }
     }
 }

@@ -1,0 +1,49 @@
+//! `cargo xtask contracts`: Azure's own validator judges what the tests and the fake said to each other.
+//!
+//! The tests that talk to the fake of Azure Resource Manager run once more with `LIBMIGRATE_ARM_PAIRS` set, so that
+//! every request is written down with its answer; `contracts/judge.js` holds each pair to the published contracts
+//! with oav. It says what it judged, what it left out and why, and fails on any violation. The contracts are 13 MB
+//! of other people's files: their folder is an argument.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{cargo, command, run};
+use crate::tools::{self, Wanted};
+
+/// The tests whose requests are judged: package, and what selects the tests.
+const RECORDED: &[(&str, &[&str])] = &[("libmigrate-test-support", &["--test", "fake_arm", "--test", "arm_by_python"])];
+
+/// Runs the tests, and judges what they said.
+pub(crate) fn judge(root: &Path, specs: &Path) -> Result<()> {
+    let specs = fs::canonicalize(specs).with_context(|| format!("cannot find {}", specs.display()))?;
+    ensure!(specs.join("specification").is_dir(), "{} holds no folder specification", specs.display());
+    tools::install(root, Wanted::Tests)?;
+    let validator = tools::install_validator(root)?;
+
+    let pairs = tempfile::tempdir().context("cannot make a folder for the pairs")?;
+    for (package, selection) in RECORDED {
+        let mut cargo = cargo(root);
+        cargo.args(["test", "--locked", "--package", package]).args(*selection);
+        run(cargo.env("LIBMIGRATE_REQUIRE_TOOLS", "1").env("LIBMIGRATE_ARM_PAIRS", pairs.path()))?;
+    }
+    run(command("node", &validator).arg(root.join("crates/xtask/contracts/judge.js")).arg(specs).arg(pairs.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_contracts_is_named_before_anything_is_installed() {
+        let folder = tempfile::tempdir().unwrap();
+
+        let empty = judge(Path::new("/nowhere"), folder.path()).unwrap_err().to_string();
+        let missing = judge(Path::new("/nowhere"), &folder.path().join("none")).unwrap_err().to_string();
+
+        assert!(empty.ends_with("holds no folder specification"), "{empty}");
+        assert!(missing.starts_with("cannot find ") && missing.ends_with("/none"), "{missing}");
+    }
+}
