@@ -36,3 +36,14 @@ pub use self::arm_id::{ArmId, ArmIdError};
 pub use self::observed::{Observed, Region, Unread};
 pub use self::scenario::Scenario;
 pub use self::settled::{Difference, differences};
+
+/// The snippets of the guide's pages compile and run.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../../docs/migrate/vmware.md")]
+    struct Vmware;
+    #[doc = include_str!("../../../../docs/migrate/hyper-v.md")]
+    struct HyperV;
+    #[doc = include_str!("../../../../docs/migrate/agent-based.md")]
+    struct AgentBased;
+}

@@ -71,7 +71,7 @@ impl Plan {
         }
         let nested: Vec<Value> =
             groups.into_iter().map(|((subscription, group), own)| deployment(&subscription, &group, &own)).collect();
-        let waits: Vec<String> = own.iter().filter_map(|body| reference(body)).collect();
+        let waits: Vec<String> = own.iter().filter_map(reference).collect();
         let nested = nested.into_iter().map(|mut one| {
             if !waits.is_empty() {
                 one["dependsOn"] = json!(waits);

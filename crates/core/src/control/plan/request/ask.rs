@@ -1,13 +1,15 @@
 //! The verbs of the lifecycle on the wire.
 
 use super::Unready;
+use super::surroundings::no_kind;
 use crate::control::arm::{Operation, Request};
 use crate::control::lifecycle::Verb;
 use crate::control::lifecycle::wire::{Item, call};
+use crate::control::model::DisableProtectionReason::{MigrationComplete, NotSpecified};
 use crate::control::model::{
-    CleanUpTest, DisableProtection, DisableProtectionReason, HyperVPlannedFailover, HyperVTestFailover,
-    HyperVUnplannedFailover, InMageRcmTestFailover, InMageRcmUnplannedFailover, Migrate, PauseReplication,
-    PlannedFailover, PlannedFailoverDetails, ResumeReplication, Resync, TestFailover, TestFailoverDetails, TestMigrate,
+    CleanUpTest, DisableProtection, HyperVPlannedFailover, HyperVTestFailover, HyperVUnplannedFailover,
+    InMageRcmTestFailover, InMageRcmUnplannedFailover, Migrate, PauseReplication, PlannedFailover,
+    PlannedFailoverDetails, ResumeReplication, Resync, TestFailover, TestFailoverDetails, TestMigrate,
     UnplannedFailover, UnplannedFailoverDetails, VmwareCbtMigrate, VmwareCbtResume, VmwareCbtResync,
     VmwareCbtTestMigrate,
 };
@@ -91,11 +93,12 @@ pub(super) fn ask(
             });
             request.with_body(&UnplannedFailover::to_azure(details))?
         }
-        (Scenario::HyperV | Scenario::AgentBased, Verb::Complete) => {
-            request.with_body(&DisableProtection::because(DisableProtectionReason::MigrationComplete))?
-        }
-        (Scenario::HyperV | Scenario::AgentBased, Verb::Remove) => {
-            request.with_body(&DisableProtection::because(DisableProtectionReason::NotSpecified))?
+        (Scenario::HyperV | Scenario::AgentBased, Verb::Complete | Verb::Remove) => {
+            let completes = verb == Verb::Complete;
+            let reason = if completes { MigrationComplete } else { NotSpecified };
+            let mut body = DisableProtection::because(reason);
+            body.properties.replication_provider_input = Some(no_kind("DisableProtectionProviderSpecificInput"));
+            request.with_body(&body)?
         }
         // DELETE, commit and repair have no body.
         _ => request,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::super::label_in;
 use super::super::step::Action;
@@ -10,8 +10,8 @@ use super::{Unready, not_known};
 use crate::control::arm::{Request, operations};
 use crate::control::model::{
     ConnectionState, ConnectionStatus, ConsistencyPolicy, ContainerMappingRequest, ContainerMappingRequestProperties,
-    ContainerMappingSettings, HyperVPolicy, Identity, InMageRcmMapping, PolicyRequest, PolicyRequestProperties,
-    PolicySettings, PrivateDnsZone, PrivateDnsZoneConfig, PrivateDnsZoneConfigProperties, PrivateDnsZoneGroup,
+    ContainerMappingSettings, Extra, HyperVPolicy, Identity, PolicyRequest, PolicyRequestProperties, PolicySettings,
+    PrivateDnsZone, PrivateDnsZoneConfig, PrivateDnsZoneConfigProperties, PrivateDnsZoneGroup,
     PrivateDnsZoneGroupProperties, PrivateEndpoint, PrivateEndpointConnection, PrivateEndpointConnectionProperties,
     PrivateEndpointProperties, PrivateLinkServiceConnection, PrivateLinkServiceConnectionProperties, RecordSet,
     RecordSetProperties, RoleGrant, Sku, StorageAccount, StorageAccountProperties, TARGET_AZURE, Vault,
@@ -98,7 +98,7 @@ pub(super) fn request(action: &Action, seen: &Observed) -> Result<Request, Unrea
             let body = ContainerMappingRequest::new(ContainerMappingRequestProperties {
                 target_protection_container_id: Some(TARGET_AZURE.to_owned()),
                 policy_id: Some(policy.clone()),
-                provider_specific_input: mapping_settings(*scenario, account, region),
+                provider_specific_input: Some(mapping_settings(*scenario, account, region)),
                 ..ContainerMappingRequestProperties::default()
             });
             operations::MAPPINGS_CREATE.on(mapping).with_body(&body)?
@@ -225,17 +225,22 @@ fn policy_settings(scenario: Scenario) -> PolicySettings {
     }
 }
 
-fn mapping_settings(scenario: Scenario, account: &ArmId, region: &str) -> Option<ContainerMappingSettings> {
+/// Only `VMware` says in its mapping where to; the others have no input of their own, and send the kind that stands
+/// for none, as the example of the specification does (2024-04-01).
+fn mapping_settings(scenario: Scenario, account: &ArmId, region: &str) -> ContainerMappingSettings {
     match scenario {
-        Scenario::VmwareAgentless => Some(ContainerMappingSettings::VmwareCbt(VmwareCbtMapping {
+        Scenario::VmwareAgentless => ContainerMappingSettings::VmwareCbt(VmwareCbtMapping {
             target_location: Some(region.to_owned()),
             storage_account_id: Some(account.clone()),
             ..VmwareCbtMapping::default()
-        })),
-        Scenario::HyperV => None,
-        Scenario::AgentBased => Some(ContainerMappingSettings::InMageRcm(InMageRcmMapping {
-            enable_agent_auto_upgrade: Some(false.into()),
-            ..InMageRcmMapping::default()
-        })),
+        }),
+        Scenario::HyperV | Scenario::AgentBased => {
+            ContainerMappingSettings::Other(no_kind("ReplicationProviderSpecificContainerMappingInput"))
+        }
     }
+}
+
+/// The input of a kind that has none of its own: the service wants it named all the same.
+pub(super) fn no_kind(name: &str) -> Extra {
+    Map::from_iter([("instanceType".to_owned(), Value::from(name))]).into()
 }
