@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use libmigrate::Error;
+use libmigrate::control::arm::{ArmError, Asked};
+use libmigrate::control::lifecycle::{PhaseKind, Refusal, Verb};
+use libmigrate::error::ErrorKind;
+use libmigrate::private_link::PrivateLinkError;
 
 const PAGE: &str = include_str!("../../../docs/errors.md");
 
@@ -10,11 +14,21 @@ fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     PAGE.split("\n### `").skip(1).filter_map(|section| section.split_once('`'))
 }
 
+fn in_words(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Retryable => "passing: the same call may succeed later",
+        ErrorKind::Fatal => "something outside must be put right first",
+        ErrorKind::Caller => "the call itself must change",
+    }
+}
+
 #[test]
-fn every_code_has_a_section_with_its_remedy() {
-    for (code, _, remedy) in Error::catalogue() {
+fn every_code_has_a_section_with_its_kind_and_its_remedy() {
+    for (code, kind, remedy) in Error::catalogue() {
         let section = sections().find(|(named, _)| *named == code).map(|(_, text)| text);
         let section = section.unwrap_or_else(|| panic!("docs/errors.md has no section for {code}"));
+        let kind = format!("*Kind*: {}.", in_words(kind));
+        assert!(section.contains(&kind), "docs/errors.md states another kind for {code} than: {kind}");
         assert!(section.contains(remedy), "docs/errors.md states another remedy for {code} than: {remedy}");
     }
 }
@@ -32,9 +46,47 @@ fn codes_are_unique() {
     assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
 }
 
+#[test]
+fn an_error_of_the_control_plane_speaks_for_itself() {
+    let asked = Asked { operation: "Vaults_Get", id: "/subscriptions/s".into() };
+    let cases: [(Error, &str, ErrorKind); 3] = [
+        (ArmError::Cancelled { asked }.into(), "arm.cancelled", ErrorKind::Retryable),
+        (
+            ArmError::from(PrivateLinkError::ForeignHost { host: "example.com".to_owned() }).into(),
+            "private_link.foreign_host",
+            ErrorKind::Caller,
+        ),
+        (
+            Refusal::Phase {
+                verb: Verb::Migrate,
+                phase: PhaseKind::Enabling,
+                allowed_in: vec![PhaseKind::Replicating],
+                why: "there is no recovery point yet",
+            }
+            .into(),
+            "lifecycle.phase",
+            ErrorKind::Retryable,
+        ),
+    ];
+    for (error, code, kind) in cases {
+        assert_eq!((error.code(), error.kind()), (code, kind));
+        assert!(Error::catalogue().any(|row| row == (code, kind, error.remedy())), "{code}");
+    }
+}
+
 /// The areas that codes begin with, so that file names in backticks are not taken for codes.
-const AREAS: [&str; 8] =
-    ["checkpoint.", "cycle.", "engine.", "private_link.", "recovery_point.", "replica.", "source.", "target."];
+const AREAS: [&str; 10] = [
+    "arm.",
+    "checkpoint.",
+    "cycle.",
+    "engine.",
+    "lifecycle.",
+    "private_link.",
+    "recovery_point.",
+    "replica.",
+    "source.",
+    "target.",
+];
 
 #[test]
 fn the_page_of_what_can_go_wrong_names_only_codes_that_exist() {

@@ -1,9 +1,14 @@
 //! The one error that the front door returns.
+//!
+//! It names the control plane's errors too, which the engine never returns, so that a program that drives both
+//! planes has one type and one catalogue.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
+use crate::control::arm::ArmError;
+use crate::control::lifecycle::Refusal;
 use crate::error::{Diagnose, ErrorKind, diagnose};
 use crate::private_link::PrivateLinkError;
 use crate::schedule::ScheduleError;
@@ -36,6 +41,12 @@ pub enum Error {
     /// A name or a route cannot be used.
     #[error(transparent)]
     PrivateLink(#[from] PrivateLinkError),
+    /// Azure Resource Manager refused, failed, or was not to be reached.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// The step is not allowed in the state that the migration is in.
+    #[error(transparent)]
+    Lifecycle(#[from] Refusal),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -72,6 +83,8 @@ impl Error {
             CheckpointError::CATALOGUE,
             ScheduleError::CATALOGUE,
             PrivateLinkError::CATALOGUE,
+            ArmError::CATALOGUE,
+            Refusal::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -87,6 +100,8 @@ impl Error {
             Self::ChangeList(e) => e,
             Self::Schedule(e) => e,
             Self::PrivateLink(e) => e,
+            Self::Arm(e) => e,
+            Self::Lifecycle(e) => e,
             Self::Replicate(e) => e,
         }
     }
