@@ -1,8 +1,10 @@
 //! The table: every operation that this library asks Azure Resource Manager for.
 //!
 //! Names, paths, statuses and styles are those of the published contracts (`OpenAPI`, repository
-//! `azure-rest-api-specs`, commit 1aa9126 of 2024-07-12). Of what is not in there (permissions, skus, locations,
-//! resource groups) they are those of the same services' pages in the REST API reference, read in 2026-11.
+//! `azure-rest-api-specs`, commit 1aa9126 of 2024-07-12). Of sizes, regions and resource groups the contracts were not
+//! read: theirs are those of the REST API reference ("Resource Skus - List", "Subscriptions - List Locations",
+//! "Resource Groups - Get" and "Resource Groups - Create Or Update") and, for the names, of the reference of the client
+//! for .NET (Microsoft Learn, undated, read 2026-11).
 
 use super::operation::{Operation, Target, delete, get, list, patch, post, put};
 
@@ -357,7 +359,8 @@ operations! {
     );
     /// Reads a role.
     ROLE_DEFINITIONS_GET: get("RoleDefinitions_Get", ROLE_DEFINITION, AUTHORIZATION);
-    /// Lists what the caller may do at a scope.
+    /// Lists what the caller may do in a resource group, or to a resource of one (which the contract has as a
+    /// second operation, `Permissions_ListForResource`). The contract has no such list for a subscription.
     PERMISSIONS_LIST: list(
         "Permissions_ListForResourceGroup",
         Target::Scope, "providers/Microsoft.Authorization/permissions", AUTHORIZATION,
