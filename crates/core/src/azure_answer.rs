@@ -171,7 +171,48 @@ mod tests {
         assert_eq!(asked("retry-after", "soon"), None);
     }
 
+    /// Every moment that there is, the far ends included.
+    fn moments() -> impl Strategy<Value = Timestamp> {
+        let seconds = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+        prop_oneof![
+            4 => seconds.prop_map(|second| Timestamp::from_second(second).unwrap()),
+            1 => prop::sample::select(&[Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH][..]),
+        ]
+    }
+
+    fn headers_of(name: &'static str, value: String) -> Headers {
+        let mut headers = Headers::new();
+        headers.insert(name, value);
+        headers
+    }
+
     proptest! {
+        #[test]
+        fn no_text_breaks_the_time_to_come_back(
+            name in prop::sample::select(&["retry-after", "retry-after-ms", "x-ms-retry-after-ms"][..]),
+            value in prop_oneof![
+                "\\PC{0,40}",
+                "[-+]?[0-9]{0,25}[.e]?[0-9]{0,3}",
+                "(Mon|Sun|Xyz)?,? ?[0-9]{1,3} (Jan|Feb|Dec) [0-9]{1,6} [0-9]{1,3}:[0-9]{2}(:[0-9]{2,3})? (GMT|[+-][0-9]{4}|Z)?",
+            ],
+            now in moments(),
+        ) {
+            let wait = retry_after(&headers_of(name, value), now);
+            prop_assert!(wait.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{:?}", wait);
+        }
+
+        #[test]
+        fn a_date_is_as_far_off_as_it_is(date in 0..253_402_207_200_i64, since in -10_000..10_000_i64, far in moments()) {
+            let at = Timestamp::from_second(date).unwrap();
+            let value = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
+            let wait = |now| retry_after(&headers_of("retry-after", value.clone()), now);
+            if let Ok(now) = Timestamp::from_second(date - since) {
+                let expected = Duration::from_secs(since.max(0).unsigned_abs()).min(MAX_RETRY_AFTER);
+                prop_assert_eq!(wait(now), Some(expected));
+            }
+            prop_assert!(wait(far).is_some_and(|wait| wait <= MAX_RETRY_AFTER));
+        }
+
         #[test]
         fn no_text_breaks_the_redactor(text in "\\PC*", secret in "[a-z/+=]{8,20}") {
             let redactor = Redactor::new([secret.clone()]);

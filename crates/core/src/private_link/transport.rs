@@ -345,7 +345,10 @@ fn wire_headers(headers: &reqwest::header::HeaderMap, secrets: &[Secret<String>]
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::azure_answer::retry_after;
     use crate::private_link::{AddressRule, Answer, HostName, LookupFailure, NameLookup, PrivateLink};
 
     #[tokio::test]
@@ -420,5 +423,26 @@ mod tests {
 
         assert_eq!(pace.time_for(0), Duration::from_secs(30));
         assert_eq!(pace.time_for(4 * MIB), Duration::from_secs(94));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_in_a_header_break_its_reader(
+            value in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                "[\\x20-\\x7eü]{0,20}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let Ok(sent) = reqwest::header::HeaderValue::from_bytes(&value) else { return Ok(()) };
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert(reqwest::header::RETRY_AFTER, sent);
+
+            let read = wire_headers(&headers, &[]);
+
+            let text = read.get_optional_str(&azure_core::http::headers::RETRY_AFTER);
+            let expected = std::str::from_utf8(&value).ok().filter(|text| text.is_ascii());
+            prop_assert_eq!(text, expected);
+            retry_after(&read, jiff::Timestamp::UNIX_EPOCH);
+        }
     }
 }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use libmigrate::CancellationToken;
-use libmigrate::control::arm::{ArmError, ArmOptions, PollPolicy, Progress, Request, Tracking, operations};
+use libmigrate::control::arm::{ArmError, ArmOptions, Operation, PollPolicy, Progress, Request, Tracking, operations};
 use libmigrate::error::{Diagnose, ErrorKind};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::scripted_server::{Reply, ScriptedServer};
@@ -347,4 +348,55 @@ async fn an_operation_that_may_go_on_is_not_sent_as_if_it_did_not() {
     let sent = client(&server).send::<Value>(&migrate(), &CancellationToken::new()).await;
     assert!(matches!(sent, Err(ArmError::BadRequest { .. })));
     assert!(server.received().is_empty());
+}
+
+/// A host, and whether it is the one that [`no_kept_text_leads_elsewhere`] asks.
+const HOSTS: &[(&str, bool)] = &[
+    ("http://127.0.0.1:9", true),
+    ("HTTP://127.0.0.1:9", true),
+    ("http://127.1:9", true),
+    ("", true),
+    ("https://127.0.0.1:9", false),
+    ("http://127.0.0.1", false),
+    ("http://127.0.0.1:90", false),
+    ("http://127.0.0.1:9@evil.example", false),
+    ("http://user@127.0.0.1:9", false),
+    ("http://127.0.0.1:9.evil.example", false),
+    ("//evil.example", false),
+    ("\\\\evil.example", false),
+    ("file://127.0.0.1:9", false),
+    ("http://evil.example#127.0.0.1:9", false),
+];
+
+proptest! {
+    #[test]
+    fn no_kept_text_leads_elsewhere(
+        operation in prop_oneof![
+            prop::sample::select(operations::ALL).prop_map(|operation| operation.name.to_owned()),
+            "\\PC{0,40}",
+        ],
+        id in "\\PC{0,40}",
+        api_version in "\\PC{0,20}",
+        hosts in prop::array::uniform2(prop::option::of(prop::sample::select(HOSTS))),
+        path in "/([a-z]{1,8}/?){0,3}(\\?\\PC{0,20})?",
+    ) {
+        let url = |host: Option<(&str, bool)>| host.map(|(host, _)| format!("{host}{path}"));
+        let kept = json!({
+            "operation": operation, "id": id, "api_version": api_version,
+            "status_url": url(hosts[0]), "location": url(hosts[1]),
+        });
+        let endpoint = Some("http://127.0.0.1:9".parse().unwrap());
+        let client = client_with(ArmOptions { endpoint, ..ArmOptions::default() });
+
+        let resumed = client.resume(serde_json::from_value::<Tracking>(kept).unwrap());
+
+        let is_known = Operation::named(&operation).is_some();
+        let stays = hosts.iter().flatten().all(|(_, own)| *own);
+        match resumed {
+            Ok(started) => prop_assert!(is_known && stays, "{:?}", started),
+            Err(ArmError::BadRequest { .. }) => prop_assert!(!is_known),
+            Err(ArmError::ForeignUrl { .. } | ArmError::UnexpectedAnswer { .. }) => prop_assert!(!stays),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
 }

@@ -155,3 +155,49 @@ pub(super) fn no_answer(asked: &Asked, attempts: u32, repeatable: bool, error: &
         _ => ArmError::Transport { asked, reason },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::control::ArmId;
+
+    /// What headers may hold: text, of which some is a time to come back.
+    fn headers() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+        let names = prop::sample::select(
+            &["etag", "x-ms-request-id", "retry-after", "retry-after-ms", "location", "azure-asyncoperation"][..],
+        );
+        prop::collection::vec((names, prop_oneof!["[\\x09\\x20-\\x7e]{0,60}", "[0-9]{1,30}"]), 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_breaks_its_reader(
+            status in prop_oneof![100..=600_u16, any::<u16>()],
+            headers in headers(),
+            body in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                "\\{\"(error|status|code)\": ?(\"\\PC{0,40}\"|[0-9]{1,400}|null|\\[\\])\\}?".prop_map(String::into_bytes),
+            ],
+            repeatable in any::<bool>(),
+        ) {
+            let mut kept = Headers::new();
+            for (name, value) in headers {
+                kept.insert(name, value);
+            }
+            let asked = Asked { operation: "Vaults_Get", id: ArmId::of_subscription("s") };
+
+            let answer = RawAnswer::new(status, &kept, body.into());
+
+            let refusal = answer.refusal(&asked, 3, repeatable).to_string();
+            prop_assert!(!refusal.contains(char::is_control), "{:?}", refusal);
+            match answer.into_answer::<Value>(&asked) {
+                Ok(read) => prop_assert_eq!(read.status, status),
+                Err(ArmError::UnexpectedAnswer { problem, .. }) => prop_assert!(problem.contains("its body is")),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+    }
+}

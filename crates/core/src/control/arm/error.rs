@@ -246,7 +246,7 @@ diagnose! {
             "wait for the operation again, by what was kept of it: it goes on at the service";
         Unreachable: "arm.unreachable", Retryable,
             "check this machine's way to Azure Resource Manager, which has public endpoints only, and run the same call again";
-        InDoubt: "arm.in_doubt", Retryable,
+        InDoubt: "arm.in_doubt", Caller,
             "read the resource and see whether the service has acted, before the same call is made again";
         Transport: "arm.transport", Fatal,
             "check the proxy, and the certificates that this machine trusts";

@@ -267,11 +267,89 @@ mod tests {
         assert_eq!(read(&wide).details.len(), MAX_DETAILS);
     }
 
+    /// JSON of any form, with the fields that errors have, also where they do not belong.
+    fn bodies() -> impl Strategy<Value = Value> {
+        let names = prop::sample::select(
+            &[
+                "error",
+                "Error",
+                "odata.error",
+                "code",
+                "Message",
+                "message",
+                "target",
+                "details",
+                "additionalInfo",
+                "value",
+            ][..],
+        );
+        let pieces = prop::sample::select(
+            &["does not have ", "perform action", "action(s)", "'", "''", "scope", "\n\u{7}", "sig=", "eyJ", "ü", "x"]
+                [..],
+        );
+        let words = prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat());
+        let leaf = prop_oneof![
+            4 => words.prop_map(Value::from),
+            2 => "\\PC{0,600}".prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => Just(Value::Null),
+        ];
+        leaf.prop_recursive(12, 96, 6, move |inner| {
+            prop_oneof![
+                3 => prop::collection::btree_map(names.clone().prop_map(str::to_owned), inner.clone(), 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+                1 => prop::collection::vec(inner, 0..40).prop_map(Value::Array),
+            ]
+        })
+    }
+
+    /// What holds of every error that is read, whatever it was read of.
+    fn check(error: &ServiceError) -> Result<(), TestCaseError> {
+        let mut shown = vec![error.to_string()];
+        for error in error.chain() {
+            prop_assert!(error.code.chars().count() <= MAX_NAME && error.message.chars().count() <= 401);
+            prop_assert!(error.details.len() <= MAX_DETAILS && error.additional_info.len() <= MAX_DETAILS);
+            shown.extend([error.code.clone(), error.message.clone()]);
+        }
+        if let Some(missing) = error.missing_permission() {
+            shown.extend([missing.action, missing.scope.to_string()]);
+        }
+        prop_assert!(!shown.iter().any(|text| text.contains(char::is_control)), "{:?}", shown);
+        let kept = serde_json::to_vec(error).unwrap();
+        prop_assert_eq!(&serde_json::from_slice::<ServiceError>(&kept).unwrap(), error);
+        Ok(())
+    }
+
     proptest! {
         #[test]
-        fn no_body_breaks_the_reader(body in "\\PC*|\\{\"(error|code|details|message)\":(\\[|\\{|\")\\PC*") {
-            if let Some(error) = ServiceError::read(body.as_bytes()) {
-                let _ = (error.to_string(), error.missing_permission());
+        fn no_bytes_break_the_reader(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(error) = ServiceError::read(&body) {
+                check(&error)?;
+            }
+        }
+
+        #[test]
+        fn no_json_breaks_the_reader(body in bodies()) {
+            for body in [&body, &json!({"error": body})] {
+                if let Some(error) = ServiceError::within(body) {
+                    check(&error)?;
+                }
+            }
+        }
+
+        #[test]
+        fn no_damage_of_a_body_breaks_the_reader(
+            body in bodies(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<bool>(),
+        ) {
+            let mut body = json!({"error": body}).to_string().into_bytes();
+            let at = at.index(body.len());
+            body[at] = byte;
+            body.truncate(if cut { at } else { usize::MAX });
+            if let Some(error) = ServiceError::read(&body) {
+                check(&error)?;
             }
         }
     }

@@ -68,6 +68,8 @@ impl fmt::Debug for Tracking {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tracking(status_url: Option<&str>, location: Option<&str>) -> Tracking {
@@ -105,5 +107,64 @@ mod tests {
         assert!(!format!("{kept:?}").contains("canary"), "{kept:?}");
         let json = serde_json::to_string(&kept).unwrap();
         assert_eq!(serde_json::from_str::<Tracking>(&json).unwrap(), kept);
+    }
+
+    /// URLs, and texts that are nearly such.
+    fn urls() -> impl Strategy<Value = Option<String>> {
+        let pieces = prop::sample::select(
+            &[
+                "https:",
+                "//",
+                "/",
+                "a@",
+                ":",
+                "[",
+                "]",
+                "/replicationJobs/",
+                "replicationOperationStatus/",
+                "#",
+                "%",
+                "ü",
+                "x",
+            ][..],
+        );
+        let nearly = prop::collection::vec(pieces, 0..10).prop_map(|pieces| pieces.concat());
+        prop::option::of(prop_oneof![nearly, "\\PC{0,40}"])
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(kept) = serde_json::from_slice::<Tracking>(&bytes) {
+                let _ = (kept.job_name(), format!("{kept:?}"));
+            }
+        }
+
+        #[test]
+        fn no_damage_of_what_is_kept_breaks_its_reader(
+            (status_url, location) in (urls(), urls()),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let kept = tracking(status_url.as_deref(), location.as_deref());
+            let mut bytes = serde_json::to_vec(&kept).unwrap();
+            prop_assert_eq!(&serde_json::from_slice::<Tracking>(&bytes).unwrap(), &kept);
+
+            let at = at.index(bytes.len());
+            let cut = serde_json::from_slice::<Tracking>(&bytes[..at]);
+            prop_assert!(cut.is_err(), "{:?}", cut);
+            bytes[at] = byte;
+            if let Ok(kept) = serde_json::from_slice::<Tracking>(&bytes) {
+                let job = kept.job_name();
+                prop_assert!(job.is_none_or(|job| !job.is_empty() && !job.contains(['/', '?', '#'])), "{:?}", job);
+            }
+        }
+
+        #[test]
+        fn what_follows_a_question_mark_is_never_printed(status_url in urls(), location in urls()) {
+            let signed = |url: Option<String>| url.map(|url| format!("{url}?t=canary"));
+            let kept = tracking(signed(status_url).as_deref(), signed(location).as_deref());
+            prop_assert!(!format!("{kept:?}").contains("canary"), "{:?}", kept);
+        }
     }
 }
