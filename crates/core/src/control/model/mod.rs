@@ -20,7 +20,8 @@
 //! recovery_point.rs    points of time that a machine can be made from
 //! job.rs, operation_status.rs   what goes on, and why it failed
 //! health.rs            what Site Recovery finds wrong
-//! wire.rs, scalar.rs   how a body is declared; texts that are times, addresses and booleans
+//! wire.rs, fields.rs   how a body is declared, read and written
+//! scalar.rs            texts that are times, addresses and booleans
 //! ```
 //!
 //! These types are the bodies themselves; there is no second layer. Four rules hold for all of them:
@@ -54,6 +55,7 @@ mod appliance;
 mod assessment;
 mod disk;
 mod enable;
+mod fields;
 mod health;
 mod job;
 mod machine;

@@ -4,56 +4,95 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use serde_json::{Error, Map, Value};
 
+use super::fields::{Reader, Writer};
 use super::scalar::Extra;
-use super::wire::wire;
+use super::wire::{name, wire};
 use crate::control::ArmId;
 use crate::control::open_enum::open_enum;
 
 /// A resource, or a part of one that has an id and a name, with properties of its own kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    bound(serialize = "P: Serialize + Default + PartialEq", deserialize = "P: Deserialize<'de> + Default")
-)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource<P> {
     /// The id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ArmId>,
     /// The name in its parent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The type: `Microsoft.Storage/storageAccounts`.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<String>,
     /// The region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Names and values that the owner gave it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
     /// Changes with the resource, for `If-Match`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// What is paid for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<Sku>,
     /// A variety of the type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The identity of the resource itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// The availability zones that it is in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<Vec<String>>,
     /// What its type has of its own. Left out where it is empty.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_default")]
     pub properties: P,
     /// Everything else that the service said.
-    #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl<P: Default + DeserializeOwned> Resource<P> {
+    fn from_fields(fields: Map<String, Value>) -> Result<Self, Error> {
+        let mut fields = Reader::new(fields);
+        Ok(Self {
+            id: fields.take(name!(id)),
+            name: fields.take(name!(name)),
+            resource_type: fields.take(name!(resource_type = "type")),
+            location: fields.take(name!(location)),
+            tags: fields.take(name!(tags)),
+            etag: fields.take(name!(etag)),
+            sku: fields.take(name!(sku)),
+            kind: fields.take(name!(kind)),
+            identity: fields.take(name!(identity)),
+            zones: fields.take(name!(zones)),
+            properties: fields.take(name!(properties)).unwrap_or_default(),
+            extra: fields.rest()?,
+        })
+    }
+}
+
+impl<P: Default + PartialEq + Serialize> Resource<P> {
+    fn to_fields(&self) -> Result<Map<String, Value>, Error> {
+        let Self { id, name, resource_type, location, tags, etag, sku, kind, identity, zones, properties, extra } =
+            self;
+        let mut fields = Writer::default();
+        fields.put(name!(id), id.as_ref());
+        fields.put(name!(name), name.as_ref());
+        fields.put(name!(resource_type = "type"), resource_type.as_ref());
+        fields.put(name!(location), location.as_ref());
+        fields.put(name!(tags), tags.as_ref());
+        fields.put(name!(etag), etag.as_ref());
+        fields.put(name!(sku), sku.as_ref());
+        fields.put(name!(kind), kind.as_ref());
+        fields.put(name!(identity), identity.as_ref());
+        fields.put(name!(zones), zones.as_ref());
+        fields.put(name!(properties), Some(properties).filter(|told| **told != P::default()));
+        fields.and(extra)
+    }
+}
+
+impl<'de, P: Default + DeserializeOwned> Deserialize<'de> for Resource<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_fields(Map::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl<P: Default + PartialEq + Serialize> Serialize for Resource<P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_fields().map_err(ser::Error::custom)?.serialize(serializer)
+    }
 }
 
 impl<P: Default> Resource<P> {
@@ -141,33 +180,53 @@ open_enum! {
 }
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     /// What is on this page. Left out by some services where nothing is.
-    #[serde(default = "Vec::new", deserialize_with = "null_is_default")]
     pub value: Vec<T>,
     /// The URL of the next page; none, or empty, on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_link: Option<String>,
     /// Everything else that the service said.
-    #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// The default for `null`, which some services write for what is not there.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+impl<T: DeserializeOwned> Page<T> {
+    fn from_fields(fields: Map<String, Value>) -> Result<Self, Error> {
+        let mut fields = Reader::new(fields);
+        Ok(Self {
+            value: fields.take(name!(value)).unwrap_or_default(),
+            next_link: fields.take(name!(next_link)),
+            extra: fields.rest()?,
+        })
+    }
 }
 
-fn is_default<P: Default + PartialEq>(properties: &P) -> bool {
-    *properties == P::default()
+impl<T: Serialize> Page<T> {
+    fn to_fields(&self) -> Result<Map<String, Value>, Error> {
+        let Self { value, next_link, extra } = self;
+        let mut fields = Writer::default();
+        fields.put(name!(value), Some(value));
+        fields.put(name!(next_link), next_link.as_ref());
+        fields.and(extra)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Page<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_fields(Map::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl<T: Serialize> Serialize for Page<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_fields().map_err(ser::Error::custom)?.serialize(serializer)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Map, Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::control::model::{StorageAccount, VaultProperties};

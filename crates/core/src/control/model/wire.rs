@@ -3,21 +3,70 @@
 /// Declares bodies: each field is an `Option` that is left out where there is none, spelled in camel case unless a
 /// `#[serde(rename)]` says otherwise; what is not declared is kept in `extra`.
 macro_rules! wire {
-    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $($(#[doc = $doc:literal])* $(#[serde(rename = $rename:literal)])? $field:ident: $type:ty,)*
+        }
+    )+) => {$(
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name {
             $(
-                $(#[$field_meta])*
-                #[serde(default, skip_serializing_if = "Option::is_none")]
+                $(#[doc = $doc])*
                 pub $field: Option<$type>,
             )*
             /// Everything else that the service said.
-            #[serde(flatten)]
             pub extra: $crate::control::model::Extra,
         }
+
+        impl $crate::control::model::fields::Body for $name {
+            fn from_fields(
+                fields: serde_json::Map<String, serde_json::Value>,
+            ) -> Result<Self, serde_json::Error> {
+                let mut fields = $crate::control::model::fields::Reader::new(fields);
+                Ok(Self {
+                    $($field: fields.take($crate::control::model::wire::name!($field $(= $rename)?)),)*
+                    extra: fields.rest()?,
+                })
+            }
+
+            fn to_fields(&self) -> Result<serde_json::Map<String, serde_json::Value>, serde_json::Error> {
+                let mut fields = $crate::control::model::fields::Writer::default();
+                $(fields.put($crate::control::model::wire::name!($field $(= $rename)?), self.$field.as_ref());)*
+                fields.and(&self.extra)
+            }
+        }
+
+        $crate::control::model::wire::as_its_fields!($name);
     )+};
+}
+
+/// How a field is called in JSON.
+macro_rules! name {
+    ($field:ident) => {
+        $crate::control::model::fields::Name::Of(stringify!($field))
+    };
+    ($field:ident = $text:literal) => {
+        $crate::control::model::fields::Name::Spelled($text)
+    };
+}
+
+/// Reads and writes a body as its fields.
+macro_rules! as_its_fields {
+    ($name:ident) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::control::model::fields::read(deserializer)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::control::model::fields::write(self, serializer)
+            }
+        }
+    };
 }
 
 /// Declares a body whose kind a field tells (`instanceType`): one variant for each kind that is known, which is
@@ -30,14 +79,12 @@ macro_rules! by_kind {
         }
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-        #[serde(tag = $tag)]
+        #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "a body has one of them, and a box would be in everybody's way")]
         pub enum $name {
-            $($(#[$variant_meta])* #[serde(rename = $text)] $variant($type),)+
+            $($(#[$variant_meta])* $variant($type),)+
             /// Of a kind that is not known here.
-            #[serde(untagged)]
             Other($crate::control::model::Extra),
         }
 
@@ -51,27 +98,36 @@ macro_rules! by_kind {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                use serde::de::Error;
-
-                // Not serde's own: with a variant for the rest it would take a body of a known kind with a wrong
-                // field for one of an unknown kind, and hide the error.
-                let mut body = serde_json::Map::<String, serde_json::Value>::deserialize(deserializer)?;
-                let kind = body.get($tag).and_then(serde_json::Value::as_str).map(str::to_owned);
+        impl $crate::control::model::fields::Body for $name {
+            // A body of a known kind with a wrong field is an error, and not a body of an unknown kind.
+            fn from_fields(
+                mut fields: serde_json::Map<String, serde_json::Value>,
+            ) -> Result<Self, serde_json::Error> {
+                let kind = fields.get($tag).and_then(serde_json::Value::as_str).map(str::to_owned);
                 match kind.as_deref() {
                     $(Some($text) => {
-                        body.remove($tag);
-                        serde_json::from_value(serde_json::Value::Object(body)).map(Self::$variant).map_err(D::Error::custom)
+                        fields.remove($tag);
+                        $crate::control::model::fields::Body::from_fields(fields).map(Self::$variant)
                     })+
-                    _ => Ok(Self::Other(body.into())),
+                    _ => Ok(Self::Other(fields.into())),
                 }
             }
+
+            fn to_fields(&self) -> Result<serde_json::Map<String, serde_json::Value>, serde_json::Error> {
+                let (kind, mut fields) = match self {
+                    $(Self::$variant(body) => ($text, $crate::control::model::fields::Body::to_fields(body)?),)+
+                    Self::Other(body) => return Ok((**body).clone()),
+                };
+                fields.insert($tag.to_owned(), kind.into());
+                Ok(fields)
+            }
         }
+
+        $crate::control::model::wire::as_its_fields!($name);
     };
 }
 
-pub(super) use {by_kind, wire};
+pub(super) use {as_its_fields, by_kind, name, wire};
 
 /// What `body` reads as, once it has been seen to be written the same again.
 #[cfg(test)]
