@@ -69,6 +69,39 @@ fn initial_replication_knows_how_far_it_is_where_the_number_is_one() {
 }
 
 #[test]
+fn hyper_v_tells_how_far_it_is_in_a_text_of_its_details_and_agents_in_a_number() {
+    let at = |scenario, details: serde_json::Value| {
+        let properties =
+            json!({ "protectionState": "InitialReplicationInProgress", "providerSpecificDetails": details });
+        item(scenario, json!({ "properties": properties })).state().phase().clone()
+    };
+    let hyper_v = |text: &str| {
+        let details = json!({ "initialReplicationType": "Online", "initialReplicationProgressPercentage": text });
+        at(Scenario::HyperV, json!({ "initialReplicationDetails": details }))
+    };
+    let at_42 = Phase::InitialReplication { progress: Percent::try_from(42).ok() };
+    assert_eq!(hyper_v("42"), at_42);
+    assert_eq!(hyper_v(" 42 "), at_42);
+    assert_eq!(at(Scenario::AgentBased, json!({ "initialReplicationProgressPercentage": 42 })), at_42);
+    for nothing in ["", "101", "-1", "soon"] {
+        assert_eq!(hyper_v(nothing), Phase::InitialReplication { progress: None }, "{nothing}");
+    }
+}
+
+#[test]
+fn an_item_shows_no_value_that_it_does_not_know() {
+    let hidden = json!({ "key": "canary" });
+    let body = json!({
+        "id": "/subscriptions/1/x", "unread": &hidden,
+        "properties": { "unread": &hidden, "providerSpecificDetails": { "unread": &hidden, "initialReplicationDetails": &hidden } },
+    });
+    for &scenario in Scenario::ALL {
+        let shown = format!("{:?}", item(scenario, body.clone()));
+        assert!(shown.contains("unread") && !shown.contains("canary"), "{shown}");
+    }
+}
+
+#[test]
 fn states_that_contradict_each_other_are_unknown() {
     let properties = json!({ "migrationState": "EnableMigrationFailed", "testMigrateState": "TestMigrationSucceeded" });
     let state = item(Scenario::VmwareAgentless, json!({ "properties": properties })).state();
@@ -92,6 +125,14 @@ fn an_item_that_is_written_again_has_lost_nothing() {
         },
     });
     let item: MigrationItem = serde_json::from_value(before.clone()).unwrap();
+    assert_eq!(serde_json::to_value(item).unwrap(), before);
+
+    let details = json!({ "initialReplicationProgressPercentage": "7%", "initialReplicationType": "Online" });
+    let before = json!({
+        "id": "/Subscriptions/1/x",
+        "properties": { "providerSpecificDetails": { "instanceType": "HyperVReplicaAzure", "initialReplicationDetails": details } },
+    });
+    let item: ProtectedItem = serde_json::from_value(before.clone()).unwrap();
     assert_eq!(serde_json::to_value(item).unwrap(), before);
 }
 

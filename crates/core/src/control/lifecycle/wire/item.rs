@@ -4,12 +4,12 @@
 //! (`null`).
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::super::state::{Percent, Phase, State, Test};
 use super::meaning::{Field, Means, meaning};
 use super::word::{MigrationItemOperation, MigrationState, ResyncState, TestMigrateState};
-use crate::control::Scenario;
+use crate::control::model::Extra;
+use crate::control::{ArmId, Scenario};
 
 /// A machine as the service has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl Item {
             Self::Vmware(item) => (&item.id, &item.name),
             Self::HyperV(item) | Self::Agent(item) => (&item.id, &item.name),
         };
-        id.as_deref().or(name.as_deref()).unwrap_or("an item without a name")
+        id.as_ref().map(ArmId::as_str).or(name.as_deref()).unwrap_or("an item without a name")
     }
 
     /// The name, in its container.
@@ -79,7 +79,7 @@ impl Item {
 pub struct MigrationItem {
     /// The resource id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub id: Option<ArmId>,
     /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -88,7 +88,7 @@ pub struct MigrationItem {
     pub properties: MigrationProperties,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
 }
 
 /// The properties of a [`MigrationItem`].
@@ -109,7 +109,7 @@ pub struct MigrationProperties {
     pub provider_specific_details: Option<VmwareCbtDetails>,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
 }
 
 /// What only `VMware` machines have.
@@ -124,7 +124,7 @@ pub struct VmwareCbtDetails {
     pub initial_seeding_progress_percentage: Option<i64>,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
 }
 
 /// A `replicationProtectedItems` resource.
@@ -132,7 +132,7 @@ pub struct VmwareCbtDetails {
 pub struct ProtectedItem {
     /// The resource id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub id: Option<ArmId>,
     /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -141,7 +141,7 @@ pub struct ProtectedItem {
     pub properties: ProtectedProperties,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
 }
 
 /// The properties of a [`ProtectedItem`]. Its states are plain strings in the specification.
@@ -162,10 +162,11 @@ pub struct ProtectedProperties {
     pub provider_specific_details: Option<ProtectedDetails>,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
 }
 
-/// What Hyper-V or agents have of their own. In the specification only agents tell these two.
+/// What Hyper-V or agents have of their own. In the specification only agents tell the first two, and only Hyper-V
+/// the third.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProtectedDetails {
@@ -175,9 +176,32 @@ pub struct ProtectedDetails {
     /// How far initial replication is, in hundredths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_replication_progress_percentage: Option<i64>,
+    /// How initial replication goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_replication_details: Option<InitialReplicationDetails>,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    pub rest: Extra,
+}
+
+/// How initial replication goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitialReplicationDetails {
+    /// How far it is, in hundredths: a text, unlike the agents' number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_replication_progress_percentage: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Extra,
+}
+
+impl ProtectedDetails {
+    /// How far initial replication is; none where nobody says, or a text is no whole number.
+    fn progress(&self) -> Option<i64> {
+        let text = || self.initial_replication_details.as_ref()?.initial_replication_progress_percentage.as_deref();
+        self.initial_replication_progress_percentage.or_else(|| text()?.trim().parse().ok())
+    }
 }
 
 impl MigrationItem {
@@ -199,7 +223,7 @@ impl ProtectedItem {
             &self.properties;
         let details = provider_specific_details.as_ref();
         let phase = phase_of(Field::ProtectionState, protection_state.as_deref());
-        let percent = details.and_then(|details| details.initial_replication_progress_percentage);
+        let percent = details.and_then(ProtectedDetails::progress);
         let resync = details.and_then(|details| details.resync_state.as_ref());
         together(in_detail(phase, percent, resync), test_of(Field::TestFailoverState, test_failover_state.as_deref()))
     }

@@ -19,7 +19,8 @@ mod word;
 
 pub use self::call::{CALLS, CHOICE_CALLS, Call, ChoiceCall, Method, call};
 pub use self::item::{
-    Item, MigrationItem, MigrationProperties, ProtectedDetails, ProtectedItem, ProtectedProperties, VmwareCbtDetails,
+    InitialReplicationDetails, Item, MigrationItem, MigrationProperties, ProtectedDetails, ProtectedItem,
+    ProtectedProperties, VmwareCbtDetails,
 };
 pub use self::meaning::{Field, MEANINGS, Meaning, Means};
 pub use self::word::{MigrationItemOperation, MigrationState, ResyncState, TestMigrateState};
