@@ -609,6 +609,11 @@ operations! {
         "Snapshots_RevokeAccess",
         SNAPSHOT, "endGetAccess", DISKS, &[200, 202],
     ).long_running();
+    /// Lists the disk encryption sets of a resource group.
+    DISK_ENCRYPTION_SETS_LIST: list(
+        "DiskEncryptionSets_ListByResourceGroup",
+        Target::Group, "providers/Microsoft.Compute/diskEncryptionSets", DISKS,
+    );
     /// Reads a disk encryption set.
     DISK_ENCRYPTION_SETS_GET: get("DiskEncryptionSets_Get", DISK_ENCRYPTION_SET, DISKS);
 
@@ -645,6 +650,11 @@ operations! {
         "VirtualMachines_Start",
         VIRTUAL_MACHINE, "start", COMPUTE, &[200, 202],
     ).long_running();
+    /// Lists the availability sets of a resource group.
+    AVAILABILITY_SETS_LIST: list(
+        "AvailabilitySets_List",
+        Target::Group, "providers/Microsoft.Compute/availabilitySets", COMPUTE,
+    );
     /// Reads an availability set.
     AVAILABILITY_SETS_GET: get("AvailabilitySets_Get", AVAILABILITY_SET, COMPUTE);
     /// Makes or replaces an availability set.

@@ -7,6 +7,7 @@
 //! request/    what a step is on the wire
 //! markdown.rs  the plan for people who must agree
 //! template.rs  the plan for Azure's own tools, and lines of a hosts file
+//! observe.rs, preflight.rs   what is there, and everything that is wrong with it
 //! ```
 //!
 //! [`plan`] is pure: the same settings, aim and observation give the same plan, byte for byte, and its
@@ -19,6 +20,8 @@
 mod goal;
 mod make;
 mod markdown;
+mod observe;
+mod preflight;
 mod request;
 mod step;
 mod template;
@@ -29,6 +32,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use self::goal::{Aim, Goal};
+pub use self::observe::observe;
+pub use self::preflight::{Preflight, preflight};
 pub use self::request::{OwnerRequest, Unready, request};
 pub use self::step::{Action, Approval, Step, StepId};
 pub use self::template::hosts_lines;

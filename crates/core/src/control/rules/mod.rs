@@ -8,6 +8,7 @@
 //! target.rs, server.rs, disk.rs, nic.rs, tag.rs   where the servers go, and as what
 //! change.rs    what was settled before and cannot be settled anew
 //! catalogue.rs all of it as tables of the guide
+//! read.rs      what could not be read
 //! ```
 //!
 //! A rule looks at two things and at nothing else: the [settings](super::settings) and what was
@@ -25,6 +26,7 @@ mod disk;
 mod endpoint;
 mod nic;
 mod project;
+mod read;
 mod role;
 mod rule;
 mod server;
@@ -63,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         nic::RULES,
         tag::RULES,
         change::RULES,
+        read::RULES,
     ]
     .into_iter()
     .flatten()

@@ -86,6 +86,10 @@ fn details(item: &mut Item) -> &mut serde_json::Map<String, serde_json::Value> {
 }
 
 pub(super) static BREAKS: &[Break] = &[
+    all("read.denied", |wanted, seen| {
+        let why = "forbidden".to_owned();
+        seen.unread.push(crate::control::Unread { id: wanted.vault.clone(), why });
+    }),
     all("project.missing", |_, seen| seen.project = None),
     all("project.not_private", |_, seen| {
         seen.endpoints.retain(|endpoint| endpoint.name.as_deref() != Some("project"));
