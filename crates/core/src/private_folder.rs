@@ -147,6 +147,11 @@ impl PrivateFolder {
         }
     }
 
+    /// Makes what was created or removed in the folder survive a power loss.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
     /// Gives a file another name, over whatever has that name, and makes that survive a power loss.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to)?;

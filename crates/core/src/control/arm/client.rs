@@ -79,7 +79,7 @@ impl Default for PollPolicy {
 
 impl PollPolicy {
     /// The wait before the next look, when there were so many and the service asks for so long.
-    pub(super) fn wait(&self, looks: u32, asked: Option<Duration>) -> Duration {
+    pub(in crate::control) fn wait(&self, looks: u32, asked: Option<Duration>) -> Duration {
         let own = || self.shortest.saturating_mul(1 << looks.min(16));
         asked.unwrap_or_else(own).min(self.longest).max(self.shortest)
     }
@@ -146,6 +146,11 @@ impl ArmClient {
         );
         let (retry, poll, most_pages) = (options.retry, options.poll, options.most_pages);
         Ok(Self { endpoint, pipeline, retry, poll, most_pages })
+    }
+
+    /// How the client waits for long-running operations.
+    pub const fn poll_policy(&self) -> PollPolicy {
+        self.poll
     }
 
     /// Sends a request that is done when it is answered.

@@ -48,7 +48,7 @@ pub(super) fn plan(wanted: &MigrationSettings, aim: Aim, seen: &Observed, limits
         let mut enabled = Vec::new();
         for server in batch {
             let item = item_of(seen, server);
-            let state = item.map_or_else(State::not_enabled, Item::state);
+            let state = item.map_or_else(|| without_item(server, aim.goal, seen), Item::state);
             if is_stuck(&state, aim.goal) {
                 stuck.push(Stuck { server: server.name.clone(), state: state.to_string() });
                 continue;
@@ -75,6 +75,13 @@ pub(super) fn ask(wanted: &MigrationSettings, verb: Verb, seen: &Observed) -> Pl
 
 fn item_of<'a>(seen: &'a Observed, server: &ServerSettings) -> Option<&'a Item> {
     seen.items.iter().find(|item| item.name().is_some_and(|name| name.eq_ignore_ascii_case(&server.item)))
+}
+
+/// Where a server is that the service does not know. Its machine in Azure, under the name that is wanted, says that a
+/// migration was completed: it does not begin anew.
+fn without_item(server: &ServerSettings, goal: Goal, seen: &Observed) -> State {
+    let is_there = seen.vm_names.iter().any(|name| name.eq_ignore_ascii_case(&server.name));
+    if is_there && matches!(goal, Goal::Migrated | Goal::Completed) { State::gone() } else { State::not_enabled() }
 }
 
 /// The steps of one server; gives the step that enables it.

@@ -8,6 +8,7 @@
 //! markdown.rs  the plan for people who must agree
 //! template.rs  the plan for Azure's own tools, and lines of a hosts file
 //! observe.rs, preflight.rs   what is there, and everything that is wrong with it
+//! apply/      does the steps, and can be killed anywhere
 //! ```
 //!
 //! [`plan`] is pure: the same settings, aim and observation give the same plan, byte for byte, and its
@@ -17,6 +18,7 @@
 //! No step deletes what it did not make: the only steps that end something are those that complete or remove the
 //! replication of a server, which need approval.
 
+mod apply;
 mod goal;
 mod make;
 mod markdown;
@@ -31,6 +33,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::apply::{
+    ApplyError, ApplyEvent, ApplyOptions, Approvals, Needed, OnApplyEvent, Outcome, Reason, Wait, apply,
+};
 pub use self::goal::{Aim, Goal};
 pub use self::observe::observe;
 pub use self::preflight::{Preflight, preflight};

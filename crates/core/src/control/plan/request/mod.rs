@@ -13,6 +13,7 @@ mod ask;
 mod server;
 mod surroundings;
 
+pub(super) use self::surroundings::{record, records};
 use serde::Serialize;
 use serde_json::Value;
 
