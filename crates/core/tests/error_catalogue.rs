@@ -75,12 +75,13 @@ fn an_error_of_the_control_plane_speaks_for_itself() {
 }
 
 /// The areas that codes begin with, so that file names in backticks are not taken for codes.
-const AREAS: [&str; 10] = [
+const AREAS: [&str; 11] = [
     "arm.",
     "checkpoint.",
     "cycle.",
     "engine.",
     "lifecycle.",
+    "plan.",
     "private_link.",
     "recovery_point.",
     "replica.",

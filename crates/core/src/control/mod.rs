@@ -8,6 +8,7 @@
 //! settings/       what is wanted: servers, disks, networks, and where they go
 //! observed.rs     what is there, as Azure told it
 //! settled.rs      what the service has of a server's settings, beside what is wanted
+//! plan/           from what is wanted and what is there to steps, and doing them
 //! rules/          what the documents demand, as a table; findings
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
 //! model/          the bodies of Azure Resource Manager, as plain data
@@ -46,4 +47,6 @@ mod pages {
     struct HyperV;
     #[doc = include_str!("../../../../docs/migrate/agent-based.md")]
     struct AgentBased;
+    #[doc = include_str!("../../../../docs/plan.md")]
+    struct Plan;
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::checkpoint::CheckpointError;
 use crate::control::arm::ArmError;
 use crate::control::lifecycle::Refusal;
+use crate::control::plan::ApplyError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
 use crate::private_link::PrivateLinkError;
 use crate::schedule::ScheduleError;
@@ -47,6 +48,9 @@ pub enum Error {
     /// The step is not allowed in the state that the migration is in.
     #[error(transparent)]
     Lifecycle(#[from] Refusal),
+    /// A plan could not be done.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -85,6 +89,7 @@ impl Error {
             PrivateLinkError::CATALOGUE,
             ArmError::CATALOGUE,
             Refusal::CATALOGUE,
+            ApplyError::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -102,6 +107,7 @@ impl Error {
             Self::PrivateLink(e) => e,
             Self::Arm(e) => e,
             Self::Lifecycle(e) => e,
+            Self::Apply(e) => e,
             Self::Replicate(e) => e,
         }
     }
