@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::sync::Notify;
 
 use super::answer::ArmError;
 use super::request::Request;
@@ -54,6 +55,16 @@ impl ArmFault {
     }
 }
 
+/// What becomes of the request with which a client is cut off: of that one only, for nothing that it sends later gets
+/// through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRequest {
+    /// The service never sees it.
+    Unseen,
+    /// The service acts on it, and its answer never comes.
+    Unanswered,
+}
+
 /// How often, in seeded operation, of one million requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArmRates {
@@ -74,6 +85,8 @@ pub struct ArmRates {
 pub struct ArmFaults {
     ordered: Mutex<Vec<Order>>,
     seeded: Mutex<Option<(Rng, ArmRates)>>,
+    cut: Mutex<Option<(u32, LastRequest)>>,
+    was_cut: Notify,
 }
 
 #[derive(Debug)]
@@ -96,8 +109,35 @@ impl ArmFaults {
         *lock(&self.seeded) = Some((Rng::with_seed(seed), rates));
     }
 
+    /// Cuts the client off after so many more requests, as if it was killed: what it sends then is left without an
+    /// answer, and the connection stays open.
+    pub fn cut_off(&self, after: u32, last: LastRequest) {
+        *lock(&self.cut) = Some((after, last));
+    }
+
+    /// Waits until a request was left without an answer.
+    pub async fn was_cut_off(&self) {
+        self.was_cut.notified().await;
+    }
+
+    /// Whether this request meets the end of its client, and how.
+    pub(crate) fn meets_the_end(&self) -> Option<LastRequest> {
+        let mut cut = lock(&self.cut);
+        let (left, last) = cut.as_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        Some(std::mem::replace(last, LastRequest::Unseen))
+    }
+
+    pub(crate) fn note_cut(&self) {
+        self.was_cut.notify_one();
+    }
+
     /// Nothing goes wrong any more.
     pub fn clear(&self) {
+        *lock(&self.cut) = None;
         lock(&self.ordered).clear();
         *lock(&self.seeded) = None;
     }

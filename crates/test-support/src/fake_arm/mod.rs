@@ -46,7 +46,7 @@ use self::world::World;
 use crate::page_blob_server::lock;
 
 pub use self::answer::ArmError;
-pub use self::faults::{ArmFault, ArmFaults, ArmRates};
+pub use self::faults::{ArmFault, ArmFaults, ArmRates, LastRequest};
 pub use self::knobs::{Approval, Knobs};
 pub use self::scenery::{GROUP, SUBSCRIPTION, Scenery};
 
@@ -126,6 +126,11 @@ impl FakeArm {
     /// The resource with that id, as a read would answer it; also one that reads do not find yet.
     pub fn resource(&self, id: &str) -> Option<Value> {
         lock(&self.shared.world).get(id).cloned()
+    }
+
+    /// All resources by id, as reads would answer them.
+    pub fn all_resources(&self) -> Vec<Value> {
+        lock(&self.shared.world).all()
     }
 
     /// The resources below `scope` whose namespace and last type are these: `("Microsoft.Compute",

@@ -182,9 +182,18 @@ impl World {
         Ok(resource.body.clone())
     }
 
-    /// The answer to a read of one resource.
+    /// The answer to a read of one resource. Who reads one that is being made asks how far it is.
     pub(crate) fn show(&mut self, request: &Request) -> Result<Answer, ArmError> {
-        self.read(request.id()).map(Answer::ok)
+        let body = self.read(request.id())?;
+        if matches!(body["properties"]["provisioningState"].as_str(), Some("Creating" | "Updating")) {
+            self.tick();
+        }
+        Ok(Answer::ok(body))
+    }
+
+    /// All resources, in the order of their ids.
+    pub(crate) fn all(&self) -> Vec<Value> {
+        self.resources.values().map(|resource| resource.body.clone()).collect()
     }
 
     /// The answer to a read of the collection in the request, a page of it at a time.

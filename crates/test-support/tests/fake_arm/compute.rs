@@ -188,3 +188,16 @@ async fn an_encryption_set_needs_a_key_and_gets_an_identity() {
     assert!(!made.text("/identity/principalId").is_empty());
     assert_eq!(keyless.status, 400);
 }
+
+#[tokio::test]
+async fn who_reads_a_machine_that_is_being_made_asks_how_far_it_is() {
+    let (_fake, client) = start().await;
+    let (disk, card) = (uploaded(&client, "os").await, card(&client, "nic1").await);
+    let id = compute("virtualMachines", "web01");
+    client.put(&id, &machine(&disk, &card)).await;
+
+    let states = [client.get(&id).await, client.get(&id).await]
+        .map(|read| read.text("/properties/provisioningState").to_owned());
+
+    assert_eq!(states, ["Creating", "Succeeded"]);
+}

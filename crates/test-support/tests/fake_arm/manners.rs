@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Request;
-use libmigrate_test_support::fake_arm::{ArmFault, ArmRates, FakeArm, GROUP, SUBSCRIPTION, Scenery};
+use libmigrate_test_support::fake_arm::{ArmFault, ArmRates, FakeArm, GROUP, LastRequest, SUBSCRIPTION, Scenery};
 use serde_json::json;
 
 use super::client::ArmClient;
@@ -178,4 +178,26 @@ async fn the_same_requests_make_the_same_world() {
         worlds.push(json!(world).to_string().replace(&port, "PORT"));
     }
     assert_eq!(worlds[0], worlds[1]);
+}
+
+#[tokio::test]
+async fn a_client_that_is_cut_off_hears_nothing_more_whether_its_last_request_was_seen_or_not() {
+    for (last, is_made) in [(LastRequest::Unseen, false), (LastRequest::Unanswered, true)] {
+        let fake = FakeArm::start_with(&Scenery::vmware()).await;
+        let client = ArmClient::of(&fake);
+        let id = format!("{GROUP}/providers/Microsoft.RecoveryServices/vaults/vault2");
+        fake.faults().cut_off(1, last);
+
+        let answered = client.get(&Scenery::vmware().vault()).await;
+        let body = vault();
+        let heard = tokio::select! {
+            biased;
+            () = fake.faults().was_cut_off() => None,
+            reply = client.try_send("PUT", &id, Some(&body)) => reply,
+        };
+        fake.faults().clear();
+
+        assert_eq!((answered.status, heard.is_none(), fake.resource(&id).is_some()), (200, true, is_made), "{last:?}");
+        assert_eq!(client.get(&Scenery::vmware().vault()).await.status, 200, "{last:?}");
+    }
 }

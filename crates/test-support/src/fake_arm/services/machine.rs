@@ -54,6 +54,10 @@ fn disks(body: &Value) -> Vec<String> {
 
 fn put(world: &mut World, request: &Request) -> Outcome {
     world.demand_parent(request)?;
+    if request.headers.get("if-none-match").is_some_and(|value| value == "*") && world.has(request.id()) {
+        let message = "The resource exists already (If-None-Match).";
+        return Err(ArmError::new(412, "PreconditionFailed", message));
+    }
     let mut body = envelope(request)?;
     let given = properties(request);
     let size = request.text("/properties/hardwareProfile/vmSize")?;
