@@ -67,6 +67,19 @@ async fn a_put_that_is_answered_200_with_a_status_url_is_polled() {
 }
 
 #[tokio::test]
+async fn an_operation_of_which_nothing_was_kept_is_watched_by_its_resource() {
+    let server = ScriptedServer::start(vec![resource("Creating"), resource("Succeeded")]).await;
+    let client = client(&server);
+
+    let mut started = client.watch(&operations::DISKS_CREATE_OR_UPDATE, &disk()).unwrap();
+    let answer = client.wait::<Value>(&mut started, &CancellationToken::new()).await.unwrap();
+    let refused = client.watch(&operations::DISKS_DELETE, &disk()).unwrap_err();
+
+    assert_eq!((&answer.body["name"], server.asked().len()), (&json!("made"), 2));
+    assert!(matches!(refused, ArmError::BadRequest { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn a_post_reads_its_location_only_if_one_was_sent() {
     let (result, asked) = run(migrate(), vec![accepted(), status("InProgress"), status("Succeeded")]).await;
     assert_eq!(result.unwrap(), Value::Null);

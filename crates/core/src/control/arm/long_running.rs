@@ -35,6 +35,7 @@ use super::operation::{LongRunning, Operation};
 use super::request::{Request, resource_url};
 use super::service_error::{ServiceError, clean};
 use super::tracking::Tracking;
+use crate::control::ArmId;
 
 /// What a look at a status or a location may be answered with.
 const LOOK: &[u16] = &[200, 201, 202, 204];
@@ -218,6 +219,26 @@ impl ArmClient {
         }
         let state = State::Running { status: "Accepted".to_owned(), percent: None };
         Ok(Started { asked, operation, tracking, state, looks: 0, wait: Duration::ZERO })
+    }
+
+    /// Takes up an operation of which nothing was kept, by the resource that it makes or changes. Sends nothing. When
+    /// it has failed, the resource rarely says why.
+    ///
+    /// # Errors
+    ///
+    /// [`ArmError::BadRequest`] for an operation that leaves no resource to look at.
+    pub fn watch(&self, operation: &'static Operation, id: &ArmId) -> Result<Started, ArmError> {
+        if operation.long_running != LongRunning::ThenResource {
+            let what = operation.on(id).asked().to_string();
+            return Err(ArmError::BadRequest { what, problem: "its end cannot be seen by its resource".to_owned() });
+        }
+        self.resume(Tracking {
+            operation: operation.name.to_owned(),
+            id: id.clone(),
+            api_version: operation.api_version.to_owned(),
+            status_url: None,
+            location: None,
+        })
     }
 
     /// Waits as long as the service asks, and looks how far the operation is.
