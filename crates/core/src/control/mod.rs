@@ -10,6 +10,7 @@
 //! settled.rs      what the service has of a server's settings, beside what is wanted
 //! plan/           from what is wanted and what is there to steps, and doing them
 //! rules/          what the documents demand, as a table; findings
+//! cutover/        replicas of our own become machines, without the service
 //! lifecycle/      the migration state machine: states, verbs, guards, and what they are on the wire
 //! model/          the bodies of Azure Resource Manager, as plain data
 //! named.rs, open_enum.rs   enums with stable names; enums of the service, which keep what they do not know
@@ -19,6 +20,7 @@
 
 pub mod arm;
 mod arm_id;
+pub mod cutover;
 pub mod lifecycle;
 pub mod limits;
 pub mod model;
