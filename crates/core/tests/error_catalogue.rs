@@ -75,9 +75,10 @@ fn an_error_of_the_control_plane_speaks_for_itself() {
 }
 
 /// The areas that codes begin with, so that file names in backticks are not taken for codes.
-const AREAS: [&str; 11] = [
+const AREAS: [&str; 12] = [
     "arm.",
     "checkpoint.",
+    "cutover.",
     "cycle.",
     "engine.",
     "lifecycle.",

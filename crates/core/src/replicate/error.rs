@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::checkpoint::CheckpointError;
 use crate::control::arm::ArmError;
+use crate::control::cutover::CutoverError;
 use crate::control::lifecycle::Refusal;
 use crate::control::plan::ApplyError;
 use crate::error::{Diagnose, ErrorKind, diagnose};
@@ -51,6 +52,9 @@ pub enum Error {
     /// A plan could not be done.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// A machine could not be made of its replicas.
+    #[error(transparent)]
+    Cutover(#[from] CutoverError),
     /// The engine's own.
     #[error(transparent)]
     Replicate(#[from] ReplicateError),
@@ -90,6 +94,7 @@ impl Error {
             ArmError::CATALOGUE,
             Refusal::CATALOGUE,
             ApplyError::CATALOGUE,
+            CutoverError::CATALOGUE,
             ReplicateError::CATALOGUE,
         ]
         .into_iter()
@@ -108,6 +113,7 @@ impl Error {
             Self::Arm(e) => e,
             Self::Lifecycle(e) => e,
             Self::Apply(e) => e,
+            Self::Cutover(e) => e,
             Self::Replicate(e) => e,
         }
     }
