@@ -14,7 +14,10 @@ use crate::command::{cargo, command, run};
 use crate::tools::{self, Wanted};
 
 /// The tests whose requests are judged: package, and what selects the tests.
-const RECORDED: &[(&str, &[&str])] = &[("libmigrate-test-support", &["--test", "fake_arm", "--test", "arm_by_python"])];
+const RECORDED: &[(&str, &[&str])] = &[
+    ("libmigrate-test-support", &["--test", "fake_arm", "--test", "arm_by_python"]),
+    ("libmigrate", &["--test", "control_plane", "--test", "cutover"]),
+];
 
 /// Runs the tests, and judges what they said.
 pub(crate) fn judge(root: &Path, specs: &Path) -> Result<()> {

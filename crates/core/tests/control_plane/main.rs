@@ -7,4 +7,5 @@ mod journals;
 mod killed;
 mod killer;
 mod observing;
+mod templates;
 mod world;

@@ -124,5 +124,6 @@ pub async fn apply(
         let source = std::io::Error::other(ended);
         Err(ApplyError::JournalIo { path: journal.to_owned(), source })
     })?;
-    run::Run::new(client, plan, wanted, options, cancel, journal).all().await
+    // On the heap: callers are not to carry the state of every kind of step.
+    Box::pin(run::Run::new(client, plan, wanted, options, cancel, journal).all()).await
 }

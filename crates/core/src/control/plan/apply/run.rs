@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
             Standing::New | Standing::Begun { .. } => {}
         }
         let mut doubts = Doubts { left: MOST_DOUBTS, failures: 0, refused_since: None };
-        let (since, mut looks, mut has_sent) = (Instant::now(), 0, false);
+        let (since, mut looks, mut sent) = (Instant::now(), 0, 0);
         loop {
             let look = match self.look(step).await {
                 Err(ApplyError::Arm(error @ ArmError::Forbidden { .. })) => {
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
                 look => look?,
             };
             match look {
-                Look::There => return self.done(step, !has_sent).await,
+                Look::There => return self.done(step, sent == 0).await,
                 Look::Waits(wait) => return Ok(Some(wait)),
                 Look::Job(name) => match self.follow_job(step, &name, false).await? {
                     Followed::Waits(wait) => return Ok(Some(wait)),
@@ -150,7 +150,11 @@ impl<'a> Run<'a> {
                     if !self.options.approvals.agree_to(&absent.step) {
                         return Ok(Some(Wait::Approval(self.needed(&absent.step, &absent.seen))));
                     }
-                    has_sent = true;
+                    if sent > MOST_DOUBTS && doubts.refused_since.is_none() {
+                        let state = "what was sent has no effect that can be seen yet".to_owned();
+                        return Ok(Some(Wait::NotYet { step: step.id.clone(), state }));
+                    }
+                    sent += 1;
                     match self.send(step, *absent, &mut doubts).await? {
                         Sent::Done if !looks_back(step) => return self.done(step, false).await,
                         Sent::Waits(wait) => return Ok(Some(wait)),
@@ -220,8 +224,8 @@ impl<'a> Run<'a> {
         error: ArmError,
     ) -> Result<Sent, ApplyError> {
         match error {
-            // The service may have acted, or somebody else has: what is there now decides.
-            ArmError::InDoubt { .. } | ArmError::Conflict { .. } => {
+            // The service may have acted, also on an earlier sending, or somebody else has: what is there now decides.
+            ArmError::InDoubt { .. } | ArmError::Conflict { .. } | ArmError::Busy { .. } => {
                 self.doubt(step, doubts, || ApplyError::Arm(error)).await
             }
             error if is_not_effective(step, &error) => self.wait_for_effect(step, doubts, error).await,
@@ -237,7 +241,6 @@ impl<'a> Run<'a> {
             | ArmError::BadId { .. }
             | ArmError::BadRequest { .. }
             | ArmError::OperationFailed { .. }
-            | ArmError::Busy { .. }
             | ArmError::Throttled { .. }) => Err(self.failed(step, ApplyError::Arm(error)).await?),
             error => Err(cancelled_or(error)),
         }
