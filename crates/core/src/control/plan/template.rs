@@ -43,8 +43,9 @@ impl Plan {
     /// The steps that a template cannot do are listed in `metadata.libmigrate.notInTemplate`.
     pub fn to_template(&self, wanted: &MigrationSettings, seen: &Observed) -> Value {
         let (mut placed, mut left) = (Vec::new(), Vec::new());
+        let makes_vault = self.steps.iter().any(|step| matches!(step.action, Action::CreateVault { .. }));
         for step in &self.steps {
-            match resource(step, wanted, seen) {
+            match resource(step, wanted, seen, makes_vault) {
                 Some(one) => placed.push(one),
                 None => left.push(step.id.as_str()),
             }
@@ -87,8 +88,9 @@ impl Plan {
     }
 }
 
-/// The resource that a step makes; none for a step that makes none.
-fn resource(step: &Step, wanted: &MigrationSettings, seen: &Observed) -> Option<Placed> {
+/// The resource that a step makes; none for a step that makes none, or that needs an identity which is given to a
+/// vault that is there: a template that gave it would have to make the vault anew.
+fn resource(step: &Step, wanted: &MigrationSettings, seen: &Observed, makes_vault: bool) -> Option<Placed> {
     let subscription = |id: &ArmId| id.subscription().unwrap_or_default().to_owned();
     match &step.action {
         Action::CreateGroup { group, region } => Some(Placed {
@@ -120,6 +122,9 @@ fn resource(step: &Step, wanted: &MigrationSettings, seen: &Observed) -> Option<
         Action::GrantRole { scope, vault, role } => {
             let known = seen.vault.as_ref().filter(|one| one.id.as_ref() == Some(vault));
             let principal = known.and_then(|vault| vault.principal_id());
+            if principal.is_none() && !makes_vault {
+                return None;
+            }
             let grant =
                 RoleGrant { scope: scope.clone(), principal: principal.unwrap_or(PLACEHOLDER).to_owned(), role: *role };
             let id = grant.assignment_id();

@@ -105,3 +105,15 @@ fn texts_of_a_request_are_no_expressions_of_the_template() {
         resources(&template).into_iter().find(|one| one["type"] == "Microsoft.RecoveryServices/vaults").unwrap();
     assert_eq!(vault["location"], "[[reference('secret')]");
 }
+
+#[test]
+fn a_grant_to_an_identity_that_no_template_can_give_is_named_and_left_out() {
+    let scenario = Scenario::AgentBased;
+    let (wanted, mut seen) = (sample::settings(scenario), sample::observed(scenario));
+    seen.grants.clear();
+    seen.vault.as_mut().unwrap().identity = None;
+    let template = of(&wanted, Goal::Prepared, &seen).to_template(&wanted, &seen);
+    assert_eq!(resources(&template), Vec::<Value>::new());
+    let left = template["metadata"]["libmigrate"]["notInTemplate"].as_array().unwrap();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
