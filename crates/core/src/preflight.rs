@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use ipnet::IpNet;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -184,6 +184,7 @@ pub async fn preflight_network(
             }
             TargetReport { host: target.host, findings }
         }
+        .boxed()
     });
     let targets = checked.buffered(AT_ONCE).collect().await;
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -252,4 +253,18 @@ async fn probe_blob(target: &NetworkTarget, deadline: Instant, cancel: &Cancella
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_preflight_can_run_as_a_task_of_its_own() {
+        let target = NetworkTarget::new("not a name");
+        let task = tokio::spawn(async move {
+            preflight_network(vec![target], &NetworkOptions::default(), &CancellationToken::new()).await
+        });
+        assert!(!task.await.unwrap().passed());
+    }
 }

@@ -272,8 +272,8 @@ impl EventLog {
     }
 }
 
-/// Reads events in order, from any number on.
-#[derive(Debug)]
+/// Reads events in order, from any number on. A clone goes on from where this one is.
+#[derive(Clone, Debug)]
 pub struct EventReader {
     log: Arc<EventLog>,
     newest: watch::Receiver<u64>,

@@ -36,9 +36,20 @@ impl BufferPool {
         permit
     }
 
+    /// The same, if the limit allows it now.
+    pub(crate) fn try_reserve(&self, len: usize) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.free_bytes).try_acquire_many_owned(self.units_of(len)).ok();
+        self.keep_what_fits();
+        permit
+    }
+
     async fn acquire(&self, len: usize) -> OwnedSemaphorePermit {
-        let units = len.div_ceil(UNIT).min(self.units) as u32;
-        Arc::clone(&self.free_bytes).acquire_many_owned(units).await.expect("the pool is never closed")
+        let free = Arc::clone(&self.free_bytes);
+        free.acquire_many_owned(self.units_of(len)).await.expect("the pool is never closed")
+    }
+
+    fn units_of(&self, len: usize) -> u32 {
+        len.div_ceil(UNIT).min(self.units) as u32
     }
 
     /// A buffer of `len` bytes with any content, as soon as the limit allows.
@@ -110,6 +121,15 @@ impl AsRef<[u8]> for Reserved {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_does_not_wait_gets_a_part_of_the_limit_or_none() {
+        let pool = BufferPool::new(2 * UNIT, UNIT);
+        let first = pool.try_reserve(2 * UNIT);
+        assert!(first.is_some() && pool.try_reserve(1).is_none());
+        drop(first);
+        assert!(pool.try_reserve(5 * UNIT).is_some(), "more than the whole limit is the whole limit");
+    }
 
     #[tokio::test]
     async fn who_wants_more_than_the_limit_waits() {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -19,13 +19,14 @@ use super::error::{Error, ReplicateError};
 use super::growth::fit_to;
 use super::lane::Passage;
 use super::listed::{self, Verdict};
-use super::pipeline::{Found, Pipeline, Work};
+use super::pipeline::{Finding, Found, Pipeline, Work};
 use super::plan::{Planner, Run};
 use super::reader::{Reader, compare};
 use super::rebuild;
 use super::replica::{Replica, ReplicaShared, ReplicaState, blocking};
 use super::seal;
 use super::target_record::{MAX_CHANGE_ID, RecoveryPoint};
+use super::thread;
 use crate::checkpoint::{Change, OpenCycle, Record};
 use crate::extent::{Extent, ExtentSet};
 use crate::progress::{Counts, CycleKind, EventKind};
@@ -411,23 +412,38 @@ impl Cycle {
             () = self.cancel.cancelled() => return Err(ReplicateError::Cancelled.into()),
             permit = self.shared.engine.pool.reserve(run.len) => permit,
         };
-        let (block_size, cost) = (self.block_size, self.shared.engine.options.request_cost);
-        let finding = blocking(move || {
-            let bytes = if bytes.len() == run.len {
-                bytes
-            } else {
-                // The last run of a disk that is no whole number of MiB.
-                let mut padded = bytes.to_vec();
-                padded.resize(run.len, 0);
-                padded.into()
-            };
-            Ok::<_, Error>(compare(run, &Bytes::from_owner(Reserved { bytes, _permit: permit }), block_size, cost))
-        })
-        .await?;
+        let compared = self.comparison(run, bytes, permit);
+        let finding = blocking(move || Ok::<_, Error>(compared())).await?;
         if self.found.send(Ok(finding)).is_err() {
             self.settled().await?;
         }
         Ok(())
+    }
+
+    /// Pushes as [`push`](Self::push) does, but never waits: gives the bytes back when the memory limit is reached,
+    /// to be pushed again when there is [`room`](Self::room). What fails later is told by the calls that follow, the
+    /// seal at the latest. Needs a tokio runtime around it.
+    pub fn try_push(&self, offset: u64, bytes: Bytes) -> Result<Option<Bytes>, Error> {
+        let run = self.take_wanted(offset, bytes.len() as u64)?;
+        let Some(permit) = self.shared.engine.pool.try_reserve(run.len) else {
+            self.wanted().insert(offset, run);
+            return Ok(Some(bytes));
+        };
+        let (found, compared) = (self.found.clone(), self.comparison(run, bytes, permit));
+        // A pipeline that has ended says why when it is next asked.
+        thread::spawn_blocking(move || found.send(Ok(compared())).ok());
+        Ok(None)
+    }
+
+    /// Waits until there is memory for a push; another caller may be faster. Cancel-safe.
+    pub async fn room(&self) -> Result<(), Error> {
+        let engine = &self.shared.engine;
+        let longest = engine.options.run_bytes.max(self.block_size.bytes()) as usize;
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(ReplicateError::Cancelled.into()),
+            _ = engine.pool.reserve(longest) => Ok(()),
+        }
     }
 
     /// Makes the cycle a recovery point: footer, digest tree, snapshot. Waits until everything that was
@@ -491,6 +507,28 @@ impl Cycle {
         };
         *stage = next;
         result
+    }
+
+    /// The work that tells what of a pushed run has to be sent. It takes the processor's time, so it is for a thread
+    /// that may block.
+    fn comparison(
+        &self,
+        run: Run,
+        bytes: Bytes,
+        permit: OwnedSemaphorePermit,
+    ) -> impl FnOnce() -> Finding + Send + 'static {
+        let (block_size, cost) = (self.block_size, self.shared.engine.options.request_cost);
+        move || {
+            let bytes = if bytes.len() == run.len {
+                bytes
+            } else {
+                // The last run of a disk that is no whole number of MiB.
+                let mut padded = bytes.to_vec();
+                padded.resize(run.len, 0);
+                padded.into()
+            };
+            compare(run, &Bytes::from_owner(Reserved { bytes, _permit: permit }), block_size, cost)
+        }
     }
 
     fn stopped(&self, e: Error) -> Error {

@@ -16,6 +16,8 @@ use azure_storage_blob::models::{
     PageBlobClientUploadPagesOptions,
 };
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -249,19 +251,19 @@ impl<'a> Probe<'a> {
     }
 
     async fn steps(&mut self) -> Result<(), Failure> {
-        self.timed("list the container", Self::list).await?;
-        self.timed("ask for the kind of account", Self::check_account).await?;
-        self.timed("create a page blob", Self::create).await?;
-        self.timed("take its lease", Self::acquire).await?;
-        self.timed("put a page", Self::put).await?;
-        self.timed("read the page", Self::read).await?;
-        self.timed("release the lease", Self::release).await
+        self.timed("list the container", |probe| probe.list().boxed()).await?;
+        self.timed("ask for the kind of account", |probe| probe.check_account().boxed()).await?;
+        self.timed("create a page blob", |probe| probe.create().boxed()).await?;
+        self.timed("take its lease", |probe| probe.acquire().boxed()).await?;
+        self.timed("put a page", |probe| probe.put().boxed()).await?;
+        self.timed("read the page", |probe| probe.read().boxed()).await?;
+        self.timed("release the lease", |probe| probe.release().boxed()).await
     }
 
     async fn timed(
         &mut self,
         step: &'static str,
-        act: impl AsyncFnOnce(&mut Self) -> Result<(), Failure>,
+        act: impl for<'p> FnOnce(&'p mut Self) -> BoxFuture<'p, Result<(), Failure>> + Send,
     ) -> Result<(), Failure> {
         let started = Instant::now();
         self.step = step;
@@ -382,7 +384,7 @@ impl<'a> Probe<'a> {
         let mut attempts = REMOVALS;
         loop {
             attempts -= 1;
-            match self.timed("delete the blob", Self::delete).await {
+            match self.timed("delete the blob", |probe| probe.delete().boxed()).await {
                 Err(failure) if attempts > 0 && failure.may_pass() => tokio::time::sleep(BETWEEN_REMOVALS).await,
                 done => return done,
             }
