@@ -175,19 +175,19 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
 
 /// A folder under `.tools/`, whole and up to date exactly when its stamp holds what it was made from.
 #[derive(Clone, Debug)]
-struct Folder {
-    path: PathBuf,
-    stamp: &'static str,
-    made_from: String,
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) stamp: &'static str,
+    pub(crate) made_from: String,
 }
 
 impl Folder {
-    fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         fs::read_to_string(self.path.join(self.stamp)).is_ok_and(|stamp| stamp == self.made_from)
     }
 
     /// Takes the stamps away, so that nobody takes a half-made folder for a whole one.
-    fn begin(&self, stamps: &[&str]) -> Result<()> {
+    pub(crate) fn begin(&self, stamps: &[&str]) -> Result<()> {
         fs::create_dir_all(&self.path).with_context(|| format!("cannot make {}", self.path.display()))?;
         for stamp in stamps.iter().map(|stamp| self.path.join(stamp)).filter(|stamp| stamp.exists()) {
             fs::remove_file(&stamp).with_context(|| format!("cannot remove {}", stamp.display()))?;
@@ -195,7 +195,7 @@ impl Folder {
         Ok(())
     }
 
-    fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         let stamp = self.path.join(self.stamp);
         fs::write(&stamp, &self.made_from).with_context(|| format!("cannot write {}", stamp.display()))
     }
@@ -207,7 +207,7 @@ fn said_current(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String> {
+pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
