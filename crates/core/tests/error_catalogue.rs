@@ -36,7 +36,9 @@ fn every_code_has_a_section_with_its_kind_and_its_remedy() {
 #[test]
 fn no_section_is_of_a_code_that_does_not_exist() {
     let codes: BTreeSet<&str> = Error::catalogue().map(|(code, _, _)| code).collect();
-    let stale: Vec<&str> = sections().map(|(code, _)| code).filter(|code| !codes.contains(code)).collect();
+    // Those are the bindings', whose own test holds them to this page.
+    let ours = sections().map(|(code, _)| code).filter(|code| !code.starts_with("call."));
+    let stale: Vec<&str> = ours.filter(|code| !codes.contains(code)).collect();
     assert_eq!(stale, [""; 0]);
 }
 
