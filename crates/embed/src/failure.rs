@@ -63,6 +63,8 @@ macro_rules! from_core {
 
 from_core!(
     libmigrate::ReplicateError,
+    libmigrate::control::arm::ArmError,
+    libmigrate::control::plan::ApplyError,
     libmigrate::schedule::ScheduleError,
     libmigrate::source::ChangeListError,
     libmigrate::source::SourceError,

@@ -347,13 +347,7 @@ impl BlobSettings {
         } else {
             PrivateLink::NotRequired
         };
-        let proxy = match self.proxy.as_ref().map(|proxy| proxy.expose().as_str()) {
-            None | Some("none") => Proxy::None,
-            Some("environment") => Proxy::Environment,
-            Some(url) => Proxy::Url(Secret::new(
-                Url::parse(url).map_err(|e| CallError::argument("target.proxy", format!("it is no URL: {e}")))?,
-            )),
-        };
+        let proxy = proxy(self.proxy.as_ref())?;
         let defaults = AzureOptions::default();
         let ca = self.ca_file.as_deref().map(|path| read_file("target.ca_file", path)).transpose()?;
         Ok(AzureOptions {
@@ -363,6 +357,32 @@ impl BlobSettings {
             private_link,
             ..defaults
         })
+    }
+}
+
+fn proxy(named: Option<&Secret<String>>) -> Result<Proxy, Failure> {
+    Ok(match named.map(|proxy| proxy.expose().as_str()) {
+        None | Some("none") => Proxy::None,
+        Some("environment") => Proxy::Environment,
+        Some(url) => Proxy::Url(Secret::new(
+            Url::parse(url).map_err(|e| CallError::argument("proxy", format!("it is no URL: {e}")))?,
+        )),
+    })
+}
+
+/// How the control plane is reached.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConnectionSettings {
+    #[serde(deserialize_with = "some_secret")]
+    proxy: Option<Secret<String>>,
+    ca_file: Option<PathBuf>,
+}
+
+impl ConnectionSettings {
+    pub(crate) fn options(&self) -> Result<AzureOptions, Failure> {
+        let ca = self.ca_file.as_deref().map(|path| read_file("connection.ca_file", path)).transpose()?;
+        Ok(AzureOptions { proxy: proxy(self.proxy.as_ref())?, extra_certificates_pem: ca, ..AzureOptions::default() })
     }
 }
 

@@ -86,6 +86,10 @@ impl Token {
         let (asker, server) = queue();
         (Self(Arc::new(ServedCredential { asker, kept: tokio::sync::Mutex::default() })), server)
     }
+
+    pub(crate) fn credential(&self) -> Arc<dyn TokenCredential> {
+        Arc::<ServedCredential>::clone(&self.0)
+    }
 }
 
 /// Keeps a token until shortly before it expires, so that the embedding language is asked seldom.
