@@ -1,0 +1,122 @@
+"""Replicates servers' disks into Azure page blobs.
+
+```python
+import libmigrate
+
+with libmigrate.Engine(state_dir="state") as engine:
+    source = engine.open_source("web01.vhdx")
+    with engine.open_replica("web01.vhd", source) as replica:
+        point = replica.replicate(source)
+```
+
+`libmigrate.aio` has the same classes for `asyncio`.
+"""
+
+from __future__ import annotations
+
+from . import _native, aio, events
+from ._calls import control
+from ._engine import Cycle, Engine, Events, Replica
+from ._errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AuthenticationError,
+    CallbackError,
+    CallerError,
+    CallError,
+    Cancelled,
+    ChangeListError,
+    CheckpointError,
+    ClosedError,
+    ControlError,
+    CycleError,
+    FatalError,
+    FencedError,
+    ForkedError,
+    InternalError,
+    LeaseHeldError,
+    LibmigrateError,
+    PrivateLinkError,
+    RetryableError,
+    ScheduleError,
+    SourceError,
+    TargetError,
+)
+from ._logging import disable_logging, enable_logging
+from ._places import Credential, Source, SourceLike, Target
+from ._served import ReadableDisk, TokenCredential
+from .events import Event
+from .values import (
+    Counts,
+    Extent,
+    Finding,
+    Fix,
+    Garbage,
+    Mismatch,
+    NetworkReport,
+    RecoveryPoint,
+    TargetReport,
+    VerifyReport,
+)
+
+__version__: str = _native.VERSION
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AuthenticationError",
+    "CallError",
+    "CallbackError",
+    "CallerError",
+    "Cancelled",
+    "ChangeListError",
+    "CheckpointError",
+    "ClosedError",
+    "ControlError",
+    "Counts",
+    "Credential",
+    "Cycle",
+    "CycleError",
+    "Engine",
+    "Event",
+    "Events",
+    "Extent",
+    "FatalError",
+    "FencedError",
+    "Finding",
+    "Fix",
+    "ForkedError",
+    "Garbage",
+    "InternalError",
+    "LeaseHeldError",
+    "LibmigrateError",
+    "Mismatch",
+    "NetworkReport",
+    "PrivateLinkError",
+    "ReadableDisk",
+    "RecoveryPoint",
+    "Replica",
+    "RetryableError",
+    "ScheduleError",
+    "Source",
+    "SourceError",
+    "SourceLike",
+    "Target",
+    "TargetError",
+    "TargetReport",
+    "TokenCredential",
+    "VerifyReport",
+    "__version__",
+    "aio",
+    "control",
+    "disable_logging",
+    "enable_logging",
+    "events",
+]
+
+for _name in __all__:
+    _value = globals()[_name]
+    # What users see in a traceback is where they import it from.
+    if isinstance(_value, type) and _value.__module__.startswith("libmigrate._"):
+        _value.__module__ = __name__
+del _name, _value
