@@ -1,5 +1,6 @@
 //! An engine and the threads that it runs on.
 
+use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,18 +19,23 @@ use crate::target::Target;
 
 /// An engine with threads of its own. Clones are the same engine; it is closed by [`close`](Self::close), or when
 /// the last clone and everything that was opened with it is dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     engine: libmigrate::Engine,
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
     closing: CancellationToken,
     opened_in: u32,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
 }
 
 impl Engine {

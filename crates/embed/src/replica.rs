@@ -1,5 +1,6 @@
 //! One disk's replica.
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::source::Source;
 
 /// The replica of one disk, open for writing by this engine alone. Clones are the same replica; when the last is
 /// dropped without [`close`](Self::close), the lease runs out by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Replica {
     engine: Engine,
     location: Arc<str>,
@@ -25,6 +26,12 @@ pub struct Replica {
     open: Arc<RwLock<Option<Arc<libmigrate::Replica>>>>,
     /// Ends what is under way at this replica.
     closing: CancellationToken,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("location", &self.location).finish_non_exhaustive()
+    }
 }
 
 /// A report with its verdict.
