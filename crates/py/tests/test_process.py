@@ -15,13 +15,19 @@ from conftest import run_python
 
 # What every program here begins with: a replication that takes twenty seconds and more is under way.
 BEGIN = """
-import asyncio, os, sys, threading, libmigrate as lm
+import asyncio, os, sys, threading, time, libmigrate as lm
 from libmigrate import aio
 
 class Disk:
     size, point = 20 << 20, "1"
     def readinto(self, offset, buffer):
         buffer[:] = os.urandom(len(buffer))
+
+class Lingers:
+    # The interpreter is past its end when this goes: threads that want it back have long to ask.
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+lingers = Lingers()
 
 folder = sys.argv[1]
 settings = dict(state_dir=folder + "/state", bytes_per_second=1 << 20)
@@ -185,7 +191,7 @@ replica = engine.open_replica(target, source)
 cycle = replica.begin(source)
 events = engine.events()
 lm.enable_logging()
-job = replica._calls.native.replicate(source._native, "{}")
+job = replica._calls.native.replicate(source._handle, "{}")
 pid = os.fork()
 if pid == 0:
     refused = 0

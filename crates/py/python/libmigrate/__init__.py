@@ -114,9 +114,13 @@ __all__ = [
     "events",
 ]
 
-for _name in __all__:
-    _value = globals()[_name]
-    # What users see in a traceback is where they import it from.
-    if isinstance(_value, type) and _value.__module__.startswith("libmigrate._"):
-        _value.__module__ = __name__
-del _name, _value
+
+def _name_as_imported() -> None:
+    """What users see in a traceback is where they import it from."""
+    for name in __all__:
+        value = globals()[name]
+        if isinstance(value, type) and value.__module__.startswith("libmigrate._"):
+            value.__module__ = __name__
+
+
+_name_as_imported()

@@ -52,7 +52,7 @@ class EngineCalls:
         to, of = as_target(target), as_source(source)
         open_it = self.native.take_over if by_force else self.native.open_replica
         witnesses: tuple[Witness, ...] = () if to._seen is None else (to._seen,)
-        return Call(lambda: open_it(to._native, of._native), lambda replica: ReplicaCalls(replica, self, witnesses), witnesses)
+        return Call(lambda: open_it(to._handle, of._handle), lambda replica: ReplicaCalls(replica, self, witnesses), witnesses)
 
     def events(self, after: int) -> _native.Events:
         try:
@@ -110,19 +110,19 @@ class ReplicaCalls:
     def replicate(self, source: SourceLike, settings: Mapping[str, Any]) -> Call[RecoveryPoint]:
         of, asked = as_source(source), _cycle(settings)
         return Call(
-            lambda: self.native.replicate(of._native, asked), _read(RecoveryPoint.of), self._of_source(of)
+            lambda: self.native.replicate(of._handle, asked), _read(RecoveryPoint.of), self._of_source(of)
         )
 
     def begin(self, source: SourceLike, settings: Mapping[str, Any]) -> Call[CycleCalls]:
         of, asked = as_source(source), _cycle(settings)
         witnesses = self._of_source(of)
         return Call(
-            lambda: self.native.begin(of._native, asked), lambda cycle: CycleCalls(cycle, self.engine, witnesses), witnesses
+            lambda: self.native.begin(of._handle, asked), lambda cycle: CycleCalls(cycle, self.engine, witnesses), witnesses
         )
 
     def verify(self, source: SourceLike | None, settings: Mapping[str, Any]) -> Call[VerifyReport]:
         of, asked = None if source is None else as_source(source), to_json("verify", settings)
-        start = lambda: self.native.verify(None if of is None else of._native, asked)  # noqa: E731
+        start = lambda: self.native.verify(None if of is None else of._handle, asked)  # noqa: E731
         return Call(start, _read(VerifyReport.of), self._of_source(of))
 
     def recovery_points(self) -> Call[list[RecoveryPoint]]:
@@ -188,7 +188,7 @@ class CycleCalls:
     def copy_from(self, source: SourceLike) -> Call[None]:
         of = as_source(source)
         witnesses = self.witnesses if of._seen is None else (of._seen, *self.witnesses)
-        return Call(lambda: self.native.copy_from(of._native), nothing, witnesses)
+        return Call(lambda: self.native.copy_from(of._handle), nothing, witnesses)
 
     def seal(self) -> Call[RecoveryPoint]:
         return Call(self.native.seal, _read(RecoveryPoint.of), self.witnesses)

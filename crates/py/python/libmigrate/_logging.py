@@ -86,21 +86,28 @@ def disable_logging() -> None:
             _open = None
 
 
+_NAMES = {
+    "CRITICAL": logging.CRITICAL,
+    "ERROR": logging.ERROR,
+    "WARNING": logging.WARNING,
+    "WARN": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": _LEVELS["trace"],
+}
+
+
 def _level(level: object) -> str:
+    """The least important level of the library that one of logging's lets through."""
     if isinstance(level, str):
-        number: object = logging.getLevelName(level.upper())
-        if level.lower() == "trace":
-            number = 5
-    else:
+        number = _NAMES.get(level.upper())
+        if number is None:
+            raise wrong_value("level", "there is none of that name")
+    elif isinstance(level, int) and not isinstance(level, bool):
         number = level
-    if isinstance(level, bool) or not isinstance(level, (int, str)):
+    else:
         raise wrong_type("level", f"it is a {type(level).__name__}, not a level of logging")
-    if not isinstance(number, int):
-        raise wrong_value("level", "there is none of that name")
-    for name, least in _LEVELS.items():
-        if number >= least:
-            return name
-    return "trace"
+    return next((name for name, least in _LEVELS.items() if number >= least), "trace")
 
 
 def _after_fork() -> None:

@@ -1,6 +1,28 @@
 # The native half; what it does is said in crates/py/src. `stubtest` holds this file to it.
 from typing import Any, final
 
+__all__ = [
+    "VERSION",
+    "Cycle",
+    "Engine",
+    "Events",
+    "Failed",
+    "Job",
+    "Logs",
+    "Read",
+    "Reads",
+    "Replica",
+    "Source",
+    "Target",
+    "Token",
+    "TokenAsked",
+    "Tokens",
+    "Wakeups",
+    "after_fork",
+    "control",
+    "end",
+]
+
 VERSION: str
 
 class Failed(Exception): ...

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Union
 
 from . import _native
 from ._errors import translate, wrong_type, wrong_value
-from ._served import ReadableDisk, Seen, TokenCredential, serve_reads, serve_tokens
+from ._served import (
+    NamedKeyCredential,
+    ReadableDisk,
+    SasCredential,
+    Seen,
+    TokenCredential,
+    serve_reads,
+    serve_tokens,
+)
 from ._settings import ExtentLike, PrivateLink, StrPath, extents, number, path, text, to_json
 
 if TYPE_CHECKING:
@@ -21,9 +29,9 @@ class Source:
     """A disk to replicate: opened by `Engine.open_source`, pushed (`Source.pushed`), or read by an object of
     yours (`Source.served`, which every call that takes a source does for you)."""
 
-    __slots__ = ("_native", "_seen")
+    __slots__ = ("_handle", "_seen")
 
-    _native: _native.Source
+    _handle: _native.Source
     _seen: Seen | None
 
     def __init__(self) -> None:
@@ -32,7 +40,7 @@ class Source:
     @classmethod
     def _of(cls, native: _native.Source, seen: Seen | None = None) -> Source:
         source = object.__new__(cls)
-        source._native = native
+        source._handle = native
         source._seen = seen
         return source
 
@@ -92,22 +100,22 @@ class Source:
     @property
     def size_bytes(self) -> int:
         """Size of the disk."""
-        return self._native.size_bytes()
+        return self._handle.size_bytes()
 
     @property
     def identity(self) -> str | None:
         """Which disk it is, if it can tell."""
-        return self._native.identity()
+        return self._handle.identity()
 
     @property
     def point(self) -> str | None:
         """Which moment of the disk it is; none if it may change underneath."""
-        return self._native.point()
+        return self._handle.point()
 
     @property
     def notes(self) -> list[str]:
         """What its reader worked around, a sentence each."""
-        return self._native.notes()
+        return self._handle.notes()
 
     def __repr__(self) -> str:
         return f"<libmigrate.Source of {self.size_bytes} bytes>"
@@ -136,7 +144,7 @@ def _zeros(known: Iterable[Any]) -> list[ExtentLike]:
 
 #: How a target in Azure is asked: `{"sas"}`, `{"connection_string"}` or `{"account", "key"}`; an object with
 #: `get_token()`; or an `AzureSasCredential` or `AzureNamedKeyCredential` of `azure.core`.
-Credential = Union[Mapping[str, str], TokenCredential, Any]
+Credential = Union[Mapping[str, str], TokenCredential, SasCredential, NamedKeyCredential]
 
 
 class Target:
@@ -151,7 +159,7 @@ class Target:
     message shows a secret.
     """
 
-    __slots__ = ("_native", "_seen")
+    __slots__ = ("_handle", "_seen")
 
     def __init__(
         self,
@@ -180,27 +188,25 @@ class Target:
         more = {"private_link": private_link, "proxy": proxy, "ca_file": ca_file, "max_in_flight": max_in_flight}
         fields.update({name: value for name, value in more.items() if value is not None})
         self._seen: Seen | None = None
-        token, tokens = None, None
-        if credential is not None:
-            known = _known_credential(credential)
-            if known is not None:
-                fields["credential"] = known
-            elif isinstance(credential, TokenCredential):
-                token, tokens = _native.Token.served()
-            else:
-                raise wrong_type("target.credential", f"a {type(credential).__name__} has no get_token()")
+        token = None
+        known = None if credential is None else _known_credential(credential)
+        if known is not None:
+            fields["credential"] = known
+        elif isinstance(credential, TokenCredential):
+            self._seen = Seen(lambda code: code.partition(".")[0] in ("target", "private_link"))
+            token, tokens = _native.Token.served()
+            serve_tokens(tokens, credential, self._seen)
+        elif credential is not None:
+            raise wrong_type("target.credential", f"a {type(credential).__name__} has no get_token()")
         try:
-            self._native = _native.Target(to_json("target", fields), token)
+            self._handle = _native.Target(to_json("target", fields), token)
         except _native.Failed as failed:
             raise translate(failed)
-        if tokens is not None:
-            self._seen = Seen(lambda code: code.partition(".")[0] in ("target", "private_link"))
-            serve_tokens(tokens, credential, self._seen)
 
     @property
     def location(self) -> str:
         """Where it is, without secrets."""
-        return self._native.location()
+        return self._handle.location()
 
     def __repr__(self) -> str:
         return f"<libmigrate.Target {self.location}>"

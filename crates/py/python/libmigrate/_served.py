@@ -19,6 +19,7 @@ class ReadableDisk(Protocol):
     @property
     def size(self) -> int:
         """Size of the disk in bytes."""
+        ...
 
     def readinto(self, offset: int, buffer: memoryview, /) -> int | None:
         """Fills the whole buffer with what is at `offset`."""
@@ -30,6 +31,23 @@ class TokenCredential(Protocol):
 
     def get_token(self, *scopes: str) -> Any:
         """A token (with `token` and `expires_on`), or something to await for one."""
+
+
+class SasCredential(Protocol):
+    """As `azure.core.credentials.AzureSasCredential`."""
+
+    @property
+    def signature(self) -> str:
+        """The shared access signature."""
+        ...
+
+
+class NamedKeyCredential(Protocol):
+    """As `azure.core.credentials.AzureNamedKeyCredential`."""
+
+    @property
+    def named_key(self) -> Any:
+        """The account (`name`) and its `key`."""
 
 
 class Seen:

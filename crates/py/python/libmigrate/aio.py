@@ -41,9 +41,9 @@ class Engine:
     def __init__(self, settings: Mapping[str, Any] | None = None, /, **more: Unpack[EngineSettings]) -> None:
         self._calls = EngineCalls(settings, more)
 
-    async def open_source(self, path: StrPath | None = None, /, **settings: Unpack[SourceSettings]) -> Source:
+    async def open_source(self, place: StrPath | None = None, /, **settings: Unpack[SourceSettings]) -> Source:
         """Opens a disk image or device by its path, or a disk by `nbd=` and its URI."""
-        return await self._calls.open_source(path, settings)
+        return await self._calls.open_source(place, settings)
 
     async def open_replica(self, target: Target | StrPath, source: SourceLike) -> Replica:
         """Opens the replica at the target, or makes it for this disk."""

@@ -60,7 +60,7 @@ class Counts:
     hole_cleared: int
     puts: int
     clears: int
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Counts:
@@ -99,7 +99,7 @@ class RecoveryPoint:
     source_bytes: int
     counts: Counts
     change_list_ignored: str | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> RecoveryPoint:
@@ -143,7 +143,7 @@ class VerifyReport:
     may_miss: float
     mismatched: int
     mismatches: tuple[Mismatch, ...]
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
 
     def __bool__(self) -> bool:
         return self.equal
@@ -200,7 +200,7 @@ class Finding:
     evidence: tuple[Mapping[str, Any], ...]
     fixes: tuple[Fix, ...]
     rule: Mapping[str, Any]
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Finding:
@@ -232,7 +232,7 @@ class NetworkReport:
 
     targets: tuple[TargetReport, ...]
     milliseconds: int
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
 
     @property
     def findings(self) -> tuple[Finding, ...]:
