@@ -11,6 +11,8 @@ const { insideOf } = require('./source.js');
 class Cycle {
   #native;
   #credential;
+  /** Extents that were handed out to an iteration that had ended by then: another gets them. */
+  #left = [];
 
   constructor(begun, credential) {
     if (!(begun instanceof native.Cycle)) throw new TypeError('use replica.begin');
@@ -19,22 +21,18 @@ class Cycle {
   }
 
   async next(options) {
-    return this.#run(options, () => this.#native.next());
+    return this.#left.shift() ?? this.#run(options, () => this.#native.next());
   }
 
   wanted(options) {
     const { signal } = optionsOf(options, ['signal']);
-    let ahead;
     return new Reader({
       signal,
-      take: () => {
-        const extent = ahead;
-        ahead = undefined;
-        return extent;
-      },
+      take: () => this.#left.shift(),
       wait: async (stop) => {
-        ahead = await this.next({ signal: stop });
-        return ahead !== undefined;
+        const extent = await this.next({ signal: stop });
+        if (extent !== undefined) this.#left.push(extent);
+        return extent !== undefined;
       },
     });
   }

@@ -10,6 +10,7 @@ class Reader {
   #signal;
   #stop = new AbortController();
   #turn = Promise.resolve();
+  #waiting = 0;
   #release;
 
   /**
@@ -24,7 +25,21 @@ class Reader {
     this.#release = release;
   }
 
-  next() {
+  async next() {
+    // While nobody waits, what is there already costs no turn.
+    if (this.#waiting === 0) {
+      const there = this.#there();
+      if (there) return there;
+    }
+    this.#waiting += 1;
+    try {
+      return await this.#inTurn();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  #inTurn() {
     const turn = this.#turn.then(() => this.#next());
     // The next turn comes after this one, whatever comes of it.
     this.#turn = turn.catch(() => {});
@@ -44,13 +59,22 @@ class Reader {
     this.#end();
   }
 
+  /** The next, or the end, if that is known already. */
+  #there() {
+    if (this.#stop.signal.aborted) return { done: true, value: undefined };
+    if (this.#signal?.aborted) {
+      this.#end();
+      throw this.#signal.reason;
+    }
+    const value = this.#take();
+    return value === undefined ? undefined : { done: false, value };
+  }
+
   async #next() {
     try {
       for (;;) {
-        if (this.#stop.signal.aborted) return { done: true, value: undefined };
-        this.#signal?.throwIfAborted();
-        const value = this.#take();
-        if (value !== undefined && value !== null) return { done: false, value };
+        const there = this.#there();
+        if (there) return there;
         if (!(await this.#more())) {
           this.#end();
           return { done: true, value: undefined };
