@@ -454,6 +454,66 @@ export interface NetworkReport {
   milliseconds: number;
 }
 
+/** Of a migration. */
+export interface ProjectSettings {
+  /** The guide's page on plans describes them. */
+  settings: object;
+  connection?: { proxy?: string; ca_file?: string } | undefined;
+  /** Another server, on this machine only: for tests. */
+  endpoint?: string | undefined;
+  poll_ms?: Whole | undefined;
+}
+
+/** Where a plan leads. */
+export interface Aim {
+  goal: 'prepared' | 'replicating' | 'paused' | 'tested' | 'test_cleaned_up' | 'migrated' | 'completed' | 'removed';
+  shut_down_source?: boolean | undefined;
+}
+
+/** What leads from what is there to what is wanted. `control('markdown', { plan })` is it as text. */
+export interface Plan {
+  scenario: string;
+  steps: Record<string, unknown>[];
+  [field: string]: unknown;
+}
+
+/** How a plan is applied. */
+export interface ApplySettings {
+  /** A file: the same plan is given the same one again, and goes on from it. */
+  journal: string;
+  /** What somebody has agreed to. */
+  approvals?: { kinds?: string[]; steps?: string[] } | undefined;
+  /** How long a step is tried again while a grant is not known everywhere: 600. */
+  effect_seconds?: Whole | undefined;
+}
+
+/** What came of it: whether all is done, or what it waits for. */
+export interface Outcome {
+  done: boolean;
+  waits: Record<string, unknown>[];
+  findings: Finding[];
+  [field: string]: unknown;
+}
+
+/** The control plane of one migration: what is wanted, and the service to ask. */
+export class Project {
+  private constructor();
+  /** Reads what is there and says what is wrong. Changes nothing. */
+  preflight(settings?: { network?: boolean; name_servers?: string[] }, options?: Waiting): Promise<Finding[]>;
+  /** The plan that leads from what is there to the aim. Changes nothing. */
+  plan(aim: Aim, options?: Waiting): Promise<Plan>;
+  /** The plan that asks one thing of each server. */
+  ask(verb: string, options?: Waiting): Promise<Plan>;
+  /** What of a plan a template can make, as an ARM template. */
+  template(plan: Plan, options?: Waiting): Promise<Record<string, unknown>>;
+  /** Lines of a hosts file with the addresses of the private endpoints: for tests. */
+  hostsLines(options?: Waiting): Promise<string>;
+  /** Does what can be done now of a plan, and says what it waits for. */
+  apply(plan: Plan, settings: ApplySettings, options?: Waiting): Promise<Outcome>;
+  /** The next thing that `apply` told of, if there is one already; the newest thousand are kept. */
+  told(): Record<string, unknown> | undefined;
+}
+
 /** An engine with threads of its own, on which everything runs that is opened with it. */
 export class Engine {
   constructor(settings?: EngineSettings);
@@ -467,6 +527,8 @@ export class Engine {
   openReplica(target: Target, source: Source | Disk, options?: Waiting): Promise<Replica>;
   /** The same, but breaks the lease of another writer: for an owner that hangs. */
   takeOver(target: Target, source: Source | Disk, options?: Waiting): Promise<Replica>;
+  /** Opens the control plane of a migration. Sends nothing. */
+  openProject(settings: ProjectSettings, options: { readonly credential: TokenCredential }): Project;
   /**
    * The events of all replicas that came after the one numbered `after` (0: from the oldest that is kept). Ends when the
    * engine is closed. Waiting for one does not keep the process alive.

@@ -6,6 +6,7 @@ const { Cycle } = require('./lib/cycle.js');
 const { Engine } = require('./lib/engine.js');
 const { LibmigrateError, call } = require('./lib/error.js');
 const { logs } = require('./lib/logs.js');
+const { Project } = require('./lib/project.js');
 const { Replica } = require('./lib/replica.js');
 const { Source } = require('./lib/source.js');
 const { Target } = require('./lib/target.js');
@@ -20,4 +21,4 @@ function control(name, input) {
 /** The version of this library. */
 const version = native.version();
 
-module.exports = { Cycle, Engine, LibmigrateError, Replica, Source, Target, control, logs, version };
+module.exports = { Cycle, Engine, LibmigrateError, Project, Replica, Source, Target, control, logs, version };

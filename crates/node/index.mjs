@@ -1,3 +1,3 @@
 import libmigrate from './index.js';
 
-export const { Cycle, Engine, LibmigrateError, Replica, Source, Target, control, logs, version } = libmigrate;
+export const { Cycle, Engine, LibmigrateError, Project, Replica, Source, Target, control, logs, version } = libmigrate;

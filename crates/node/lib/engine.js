@@ -4,10 +4,11 @@ const native = require('./native.js');
 const { kindOf, optionsOf, toJson, whole } = require('./arguments.js');
 const { LibmigrateError, call, refused } = require('./error.js');
 const { promise } = require('./job.js');
+const { Project } = require('./project.js');
 const { Reader } = require('./reader.js');
 const { Replica } = require('./replica.js');
 const { Source, insideOf: insideOfSource } = require('./source.js');
-const { insideOf: insideOfTarget } = require('./target.js');
+const { insideOf: insideOfTarget, tokensOf } = require('./target.js');
 
 /** How long `close` waits for threads that hang in a read, unless told otherwise. */
 const CLOSE_LIMIT_MS = 5000;
@@ -49,6 +50,13 @@ class Engine {
       asked: [to.asked],
       finish: (replica) => new Replica(replica, to.asked),
     });
+  }
+
+  openProject(settings, options) {
+    const json = toJson('project', settings);
+    const { credential } = optionsOf(options, ['credential']);
+    const asked = tokensOf(credential);
+    return new Project(call(() => asked.requests.openProject(this.#native, json)), asked);
   }
 
   events(options) {

@@ -20,13 +20,7 @@ class Target {
     const json = toJson('target', settings);
     const { credential } = optionsOf(options, ['credential']);
     if (credential === undefined) return new Target(call(() => native.Target.open(json)));
-    if (typeof credential?.getToken !== 'function') {
-      throw refused('options.credential', `it is ${kindOf(credential)}, and has no getToken()`);
-    }
-    const asked = new Asked(
-      (look) => call(() => new native.Tokens(look)),
-      async ({ scopes }, abortSignal) => tokenOf(await credential.getToken(scopes, { abortSignal })),
-    );
+    const asked = tokensOf(credential);
     return new Target(call(() => asked.requests.openTarget(json)), asked);
   }
 
@@ -43,6 +37,17 @@ class Target {
   }
 }
 
+/** What asks a credential of the program for tokens. */
+function tokensOf(credential) {
+  if (typeof credential?.getToken !== 'function') {
+    throw refused('options.credential', `it is ${kindOf(credential)}, and has no getToken()`);
+  }
+  return new Asked(
+    (look) => call(() => new native.Tokens(look)),
+    async ({ scopes }, abortSignal) => tokenOf(await credential.getToken(scopes, { abortSignal })),
+  );
+}
+
 /** The token and the second at which it expires, of an `AccessToken` of @azure/core-auth. */
 function tokenOf(given) {
   if (typeof given?.token !== 'string' || given.token === '') throw new TypeError('getToken() gave no token');
@@ -54,4 +59,4 @@ function tokenOf(given) {
 const { insideOf } = Target;
 delete Target.insideOf;
 
-module.exports = { Target, insideOf };
+module.exports = { Target, insideOf, tokensOf };

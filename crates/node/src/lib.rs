@@ -26,6 +26,7 @@ mod engine;
 mod events;
 mod job;
 mod logs;
+mod project;
 mod replica;
 mod requests;
 mod source;

@@ -9,6 +9,8 @@ use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 
 use crate::bell::Bell;
+use crate::engine::Engine;
+use crate::project::Project;
 use crate::requests::Requests;
 use crate::thrown;
 
@@ -66,6 +68,15 @@ impl Tokens {
         let closed = || thrown(CallError::Closed { what: "credential" }.into());
         let token = self.token.borrow_mut().take().ok_or_else(closed)?;
         Ok(Target { target: libmigrate_embed::Target::open(&settings, Some(token)).map_err(thrown)? })
+    }
+
+    /// Opens a migration as whoever has these tokens. Only once, as above.
+    #[napi(catch_unwind)]
+    pub fn open_project(&self, engine: &Engine, settings: String) -> napi::Result<Project> {
+        let closed = || thrown(CallError::Closed { what: "credential" }.into());
+        let token = self.token.borrow_mut().take().ok_or_else(closed)?;
+        let project = libmigrate_embed::Project::open(&engine.engine, &settings, &token).map_err(thrown)?;
+        Ok(Project { project })
     }
 
     /// The next request, if there is one; throws `call.closed` when none will come any more.

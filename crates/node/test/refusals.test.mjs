@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { Cycle, Engine, LibmigrateError, Replica, Source, Target, control, logs } from 'libmigrate';
+import { Cycle, Engine, LibmigrateError, Project, Replica, Source, Target, control, logs } from 'libmigrate';
 
 import { MIB, codeOf, pushed, sample, world } from './world.mjs';
 
@@ -141,7 +141,7 @@ test('options that are unknown, or no signal, are refused', async (t) => {
 });
 
 test('classes without a constructor say what to use', () => {
-  for (const made of [Source, Target, Replica, Cycle]) assert.throws(() => new made({}), { name: 'TypeError', message: /^use / });
+  for (const made of [Source, Target, Replica, Cycle, Project]) assert.throws(() => new made({}), { name: 'TypeError', message: /^use / });
 });
 
 test('a method on an object of another class is an error of JavaScript, and no crash', async (t) => {

@@ -1,0 +1,160 @@
+//! The npm package: built, packed and installed as a user has it, and tested.
+//!
+//! The tests are Node's own; the compiler of TypeScript and a real Chromium, which looks at the example portal, are
+//! among what they run. They run as copies inside the folder where the package is installed, so that every import is
+//! resolved as it is for a user.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Count;
+use crate::command::{cargo, command, line, on_path, output, run as run_command};
+use crate::tools::{Folder, read};
+
+/// The package with the native half for this machine.
+const PREBUILT: &str = "linux-x64-gnu";
+
+/// Builds the package and runs its tests.
+pub(crate) fn run(root: &Path) -> Result<Count> {
+    let tools = install(root)?;
+    install_browser(root)?;
+    put_together(root, &tools, &build(root)?)?;
+
+    let (work, counts) = (tools.join("work"), tools.join("counts.tap"));
+    let mut node = command("node", &work);
+    node.args(["--test", "--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap"])
+        .arg(format!("--test-reporter-destination={}", counts.display()))
+        .args(tests(&work.join("test"))?)
+        .env("LIBMIGRATE_REPOSITORY", root);
+    let line = line(&node);
+    println!("$ {line}");
+    let status = node.status().with_context(|| format!("cannot start `{line}`"))?;
+    let counted = of_tap(&read(&counts)?).with_context(|| format!("`{line}` ended with {status} and did not count"))?;
+    ensure!(status.success() || counted.failed > 0, "`{line}` ended with {status}");
+    Ok(counted)
+}
+
+/// Builds the native half; where it is. `LIBMIGRATE_NATIVE` may name it to whoever uses `crates/node/index.mjs` as it
+/// lies there.
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
+    let mut cargo = cargo(root);
+    cargo.args(["build", "--locked", "--package", "libmigrate-node", "--message-format=json-render-diagnostics"]);
+    println!("$ {}", line(&cargo));
+    library(&output(&mut cargo)?).context("cargo built no libmigrate_node")
+}
+
+/// The library among what cargo says that it built.
+fn library(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
+    let mut built = messages.filter(|message| message["target"]["name"] == "libmigrate_node");
+    built.find_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+}
+
+/// What the tests need besides the package.
+fn install(root: &Path) -> Result<PathBuf> {
+    let recipe = root.join("crates/xtask/tools/node-binding");
+    let made_from = read(&recipe.join("package-lock.json"))?;
+    let folder = Folder { path: root.join(".tools/node-binding"), stamp: "stamp", made_from };
+    if !folder.is_current() {
+        folder.begin(&["stamp"])?;
+        for name in ["package.json", "package-lock.json", ".npmrc"] {
+            fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
+        }
+        let mut npm = command("npm", &folder.path);
+        run_command(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+        folder.finish()?;
+    }
+    Ok(folder.path)
+}
+
+/// npm has no browser: those of its packages come from other places.
+fn install_browser(root: &Path) -> Result<()> {
+    if ["chromium", "chromium-browser", "google-chrome"].into_iter().any(on_path) {
+        return Ok(());
+    }
+    ensure!(
+        on_path("apt-get") && rustix::process::geteuid().is_root(),
+        "chromium not found; as root on Debian: apt-get install chromium, elsewhere the package of the same purpose"
+    );
+    run_command(command("apt-get", root).args(["update", "--quiet=2"]))?;
+    run_command(
+        command("apt-get", root)
+            .args(["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"])
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// The package as npm packs and unpacks it, its native half beside it, and copies of tests and examples.
+fn put_together(root: &Path, tools: &Path, library: &Path) -> Result<()> {
+    let package = root.join("crates/node");
+    let (main, prebuilt) =
+        (tools.join("node_modules/libmigrate"), tools.join("node_modules").join(format!("libmigrate-{PREBUILT}")));
+    let (packed, work) = (tools.join("packed"), tools.join("work"));
+    for folder in [&main, &prebuilt, &packed, &work] {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+
+    let mut npm = command("npm", &package);
+    npm.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(&packed);
+    let name = output(&mut npm)?;
+    run_command(command("tar", &main).arg("-xzf").arg(packed.join(name.trim())).arg("--strip-components=1"))?;
+
+    let half = package.join("npm").join(PREBUILT).join("package.json");
+    fs::copy(&half, prebuilt.join("package.json")).with_context(|| format!("cannot copy {}", half.display()))?;
+    // Node.js loads a library by the name that it has behind all symbolic links.
+    let native = prebuilt.join(format!("libmigrate.{PREBUILT}.node"));
+    fs::hard_link(library, &native)
+        .or_else(|_| fs::copy(library, &native).map(drop))
+        .with_context(|| format!("cannot copy {}", library.display()))?;
+
+    for name in ["test", "examples"] {
+        run_command(command("cp", root).arg("-R").arg(package.join(name)).arg(work.join(name)))?;
+    }
+    Ok(())
+}
+
+/// The files that hold tests, in order.
+fn tests(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+    let mut tests = paths.with_context(|| format!("cannot list {}", folder.display()))?;
+    tests.retain(|path| path.to_string_lossy().ends_with(".test.mjs"));
+    tests.sort();
+    ensure!(!tests.is_empty(), "there is no test in {}", folder.display());
+    Ok(tests)
+}
+
+/// Reads the closing lines of a report in TAP, `# pass 12`. What was cancelled did not pass.
+fn of_tap(report: &str) -> Option<Count> {
+    let number = |what: &str| report.lines().rev().find_map(|line| line.strip_prefix(what)?.trim().parse::<u64>().ok());
+    Some(Count { passed: number("# pass ")?, failed: number("# fail ")? + number("# cancelled ")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_lines_of_a_report_are_counted() {
+        let report =
+            "TAP version 13\n# pass 1000\nok 1 - it works\n1..3\n# tests 6\n# pass 3\n# fail 1\n# cancelled 2\n";
+        assert_eq!(of_tap(report), Some(Count { passed: 3, failed: 3 }));
+        assert_eq!(of_tap("TAP version 13\nok 1 - it works\n"), None);
+    }
+
+    #[test]
+    fn the_library_is_found_among_what_was_built() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bytes\"},\"filenames\":[\"/t/libbytes.rlib\"]}\n",
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"libmigrate_node\"},\"filenames\":[\"/t/liblibmigrate_node.so\"]}\n",
+        );
+        assert_eq!(library(messages), Some("/t/liblibmigrate_node.so".into()));
+        assert_eq!(library(""), None);
+    }
+}
