@@ -58,15 +58,12 @@ impl Read {
     /// Answers with what the buffer holds. False if somebody still held a part of it; then the read fails.
     fn answer(&mut self, py: Python<'_>) -> bool {
         let Some((request, bytes)) = self.pending.take() else { return false };
-        match bytes.take_back(py) {
-            Some(bytes) => {
-                request.answer(bytes);
-                true
-            }
-            None => {
-                request.fail("readinto kept its buffer, or a part of it, beyond its return");
-                false
-            }
+        if let Some(bytes) = bytes.take_back(py) {
+            request.answer(bytes);
+            true
+        } else {
+            request.fail("readinto kept its buffer, or a part of it, beyond its return");
+            false
         }
     }
 

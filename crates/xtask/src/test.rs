@@ -3,6 +3,10 @@
 //! A language is one function that runs its tests, lets their output through and returns what it counted.
 //! A failing language does not keep the next from running; the last line sums up.
 
+mod c;
+mod node;
+mod python;
+
 use std::io::{BufRead, BufReader, Write};
 use std::ops::AddAssign;
 use std::path::Path;
@@ -16,7 +20,7 @@ use crate::tools::{self, Wanted};
 /// Installs the tools and runs every test.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install(root, Wanted::Tests)?;
-    let languages = [rust(root)?];
+    let languages = [rust(root)?, python::run(root)?, node::run(root)?, c::run(root)?];
 
     let mut total = Count::default();
     for language in languages {

@@ -1,0 +1,146 @@
+//! The Python package: built, put together as a wheel would be, and tested.
+//!
+//! The tests are pytest's; mypy, pyright and stubtest are among them. The package is used from a folder instead of
+//! an installed wheel, whose packing takes longer than all tests.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Count;
+use crate::command::{cargo, command, line, output, run as run_command};
+use crate::tools::{Folder, read};
+
+/// Builds the package and runs its tests.
+pub(crate) fn run(root: &Path) -> Result<Count> {
+    let tools = install(root)?;
+    let site = tools.join("site");
+    put_together(root, &site, &build(root)?)?;
+
+    let mut pytest = command(tools.join("bin/python3"), &root.join("crates/py"));
+    pytest
+        .args(["-m", "pytest", "--quiet", "--color=no"])
+        .env("PYTHONPATH", &site)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("LIBMIGRATE_REPOSITORY", root)
+        // pyright comes from npm, by the version of its Python package.
+        .env("PYRIGHT_PYTHON_CACHE_DIR", tools.join("pyright"));
+    let line = line(&pytest);
+    println!("$ {line}");
+    let mut child = pytest.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
+
+    let mut counted = None;
+    let mut out = std::io::stdout();
+    for printed in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
+        let printed = printed.with_context(|| format!("cannot read what `{line}` prints"))?;
+        counted = of_pytest(&printed).or(counted);
+        writeln!(out, "{printed}").context("cannot write to standard output")?;
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for `{line}`"))?;
+    let counted = counted.with_context(|| format!("`{line}` ended with {status} before it could count"))?;
+    ensure!(status.success() || counted.failed > 0, "`{line}` ended with {status}");
+    Ok(counted)
+}
+
+/// A virtual environment with what the tests run on.
+fn install(root: &Path) -> Result<PathBuf> {
+    let recipe = root.join("crates/xtask/tools/python-binding-requirements.txt");
+    // A virtual environment is tied to the interpreter that made it.
+    let interpreter = output(command("python3", root).arg("--version"))?;
+    let made_from = format!("{interpreter}{}", read(&recipe)?);
+    let folder = Folder { path: root.join(".tools/python-binding"), stamp: "stamp", made_from };
+    if !folder.is_current() {
+        folder.begin(&["stamp"])?;
+        run_command(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
+            .context("cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
+        run_command(
+            command(folder.path.join("bin/python3"), root)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+                .arg(&recipe),
+        )?;
+        folder.finish()?;
+    }
+    Ok(folder.path)
+}
+
+/// Builds the native half; where it is.
+fn build(root: &Path) -> Result<PathBuf> {
+    let mut cargo = cargo(root);
+    cargo.args(["build", "--locked", "--package", "libmigrate-py", "--message-format=json-render-diagnostics"]);
+    println!("$ {}", line(&cargo));
+    library(&output(&mut cargo)?).context("cargo built no libmigrate_py")
+}
+
+/// The library among what cargo says that it built.
+fn library(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
+    let mut built = messages.filter(|message| message["target"]["name"] == "libmigrate_py");
+    built.find_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+}
+
+/// The package as it is in a wheel: Python's half, and the native one under its own name.
+fn put_together(root: &Path, site: &Path, library: &Path) -> Result<()> {
+    let (from, to) = (root.join("crates/py/python/libmigrate"), site.join("libmigrate"));
+    if site.exists() {
+        fs::remove_dir_all(site).with_context(|| format!("cannot remove {}", site.display()))?;
+    }
+    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(&from).with_context(|| format!("cannot list {}", from.display()))? {
+        let file = entry.with_context(|| format!("cannot list {}", from.display()))?.path();
+        let name = file.file_name().expect("an entry has a name");
+        if file.is_file() {
+            fs::copy(&file, to.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        }
+    }
+    let native = to.join("_native.abi3.so");
+    symlink(library, &native).with_context(|| format!("cannot link {}", native.display()))
+}
+
+/// Reads pytest's closing line, `1 failed, 160 passed in 12.34s`.
+fn of_pytest(line: &str) -> Option<Count> {
+    let (counts, seconds) = line.trim_matches(['=', ' ']).rsplit_once(" in ")?;
+    if !seconds.split(' ').next()?.strip_suffix('s')?.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    let mut count = Count::default();
+    for part in counts.split(", ") {
+        let (number, what) = part.split_once(' ')?;
+        let number: u64 = number.parse().ok()?;
+        match what {
+            "passed" => count.passed += number,
+            "failed" | "error" | "errors" => count.failed += number,
+            _ => {}
+        }
+    }
+    Some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_of_pytest_is_counted() {
+        let count = |passed, failed| Some(Count { passed, failed });
+        assert_eq!(of_pytest("161 passed in 89.72s (0:01:29)"), count(161, 0));
+        assert_eq!(of_pytest("==== 2 failed, 3 passed, 1 skipped, 1 error in 0.50s ===="), count(3, 3));
+        assert_eq!(of_pytest("1 error in 0.04s"), count(0, 1));
+        assert_eq!(of_pytest("no tests ran in 0.01s"), None);
+        assert_eq!(of_pytest("8.20s call     tests/test_process.py::test_it"), None);
+    }
+
+    #[test]
+    fn the_library_is_found_among_what_was_built() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bytes\"},\"filenames\":[\"/t/libbytes.rlib\"]}\n",
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"libmigrate_py\"},\"filenames\":[\"/t/liblibmigrate_py.so\"]}\n",
+        );
+        assert_eq!(library(messages), Some("/t/liblibmigrate_py.so".into()));
+        assert_eq!(library(""), None);
+    }
+}
