@@ -35,7 +35,7 @@ class Server {
     const { size, mtimeMs } = await file.stat();
     const pieces = Math.min(256, Math.ceil(size / MIB));
     const piece = (offset) => Math.floor((offset / size) * pieces);
-    this.map = '.'.repeat(pieces);
+    if (this.map.length !== pieces) this.map = '.'.repeat(pieces);
     return {
       size_bytes: size,
       // While nobody writes to the file, this names its moment, and an interrupted cycle goes on.
@@ -75,6 +75,7 @@ class Server {
 
   async #run(signal) {
     const { close, ...disk } = await this.#disk();
+    this.map = this.map.replaceAll('#', '.');
     try {
       return await (await this.replica(disk)).replicate(disk, {}, { signal });
     } finally {
