@@ -10,6 +10,7 @@ class Asked {
   #requests;
   #answer;
   #running = new Map();
+  #onlyForJobs;
   #users = 0;
 
   /** What was thrown last, for the `cause` of the error that it leads to. */
@@ -18,9 +19,12 @@ class Asked {
   /**
    * @param make makes the native queue, given what is to be called when there may be a request
    * @param answer answers one: gets the request and a signal, returns (a promise of) the queue's arguments
+   * @param onlyForJobs whether nobody else asks: without a job, nobody waits for the answers that are still due. Tokens
+   * are asked for by what keeps a lease, too.
    */
-  constructor(make, answer) {
+  constructor(make, answer, { onlyForJobs }) {
     this.#answer = answer;
+    this.#onlyForJobs = onlyForJobs;
     this.#requests = make(() => this.#look());
   }
 
@@ -34,12 +38,15 @@ class Asked {
     this.#users += 1;
   }
 
-  /** It has ended: without another, nobody waits for the answers that are still due. */
+  /** It has ended. */
   end() {
     this.#users -= 1;
-    if (this.#users > 0) return;
+    if (this.#users === 0 && this.#onlyForJobs) this.#abandon();
+  }
+
+  #abandon() {
     for (const [id, stop] of this.#running) {
-      // A thread of the engine still waits.
+      // A thread of the engine may still wait.
       this.#requests.fail(id, 'nobody waits for it any more');
       stop.abort();
     }
@@ -52,6 +59,7 @@ class Asked {
         request = this.#requests.take();
       } catch {
         // Nobody will ask any more.
+        this.#abandon();
         this.#requests.close();
         return;
       }

@@ -30,6 +30,7 @@ class Source {
     const asked = new Asked(
       (look) => call(() => new native.Reads(json, look)),
       async ({ offset, len }, signal) => [bytesOf('what read() gave', await disk.read(offset, len, signal))],
+      { onlyForJobs: true },
     );
     return new Source(asked.requests.source(), asked);
   }

@@ -45,6 +45,7 @@ function tokensOf(credential) {
   return new Asked(
     (look) => call(() => new native.Tokens(look)),
     async ({ scopes }, abortSignal) => tokenOf(await credential.getToken(scopes, { abortSignal })),
+    { onlyForJobs: false },
   );
 }
 

@@ -79,6 +79,11 @@ test('a cycle copies from the source that it was begun with', async (t) => {
   const cycle = await replica.begin(source);
   await cycle.copyFrom(source);
   assert.equal((await cycle.seal()).counts.sent, 2 * MIB);
+
+  const own = Source.served({ size_bytes: 2 * MIB, point: '2', read: async (offset, length) => Buffer.alloc(length, 3) });
+  const second = await replica.begin(own);
+  await second.copyFrom(own);
+  assert.equal((await second.seal()).counts.sent, 2 * MIB);
 });
 
 test('a stopped cycle is over, and another can begin', async (t) => {
