@@ -33,6 +33,8 @@ struct Reading {
     /// What the thread of a callback waits for.
     waited: Mutex<Option<Arc<Job<()>>>>,
     ended: AtomicBool,
+    /// It ended in a callback, perhaps its own: nobody waits for what is left.
+    hurried: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -48,6 +50,9 @@ impl Handle for migrate_events {
     type Object = EventsObject;
     const NAME: &'static str = "events";
 }
+
+/// The most events that are handed over after the end.
+const LEFT: usize = 100_000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,10 +73,11 @@ impl Reading {
                 break;
             }
         }
-        // What was told before the engine was closed.
-        while !self.ended.load(Ordering::SeqCst)
-            && let Some(event) = self.events.try_next()
-        {
+        // What was told before the end, and no more than that: others may go on.
+        for event in std::iter::from_fn(|| self.events.try_next()).take(LEFT) {
+            if self.hurried.load(Ordering::SeqCst) {
+                break;
+            }
             give(c_text(event));
         }
     }
@@ -96,6 +102,9 @@ impl Reading {
 
 impl EventsObject {
     fn end(&self) {
+        if in_callback() {
+            self.0.hurried.store(true, Ordering::SeqCst);
+        }
         self.0.ended.store(true, Ordering::SeqCst);
         if let Some(job) = lock(&self.0.waited).take() {
             job.cancel();
@@ -137,6 +146,7 @@ pub unsafe extern "C" fn migrate_events_open(
                 loops: Mutex::default(),
                 waited: Mutex::default(),
                 ended: AtomicBool::new(false),
+                hurried: AtomicBool::new(false),
                 thread: Mutex::default(),
             })));
             Ok(MIGRATE_OK)
@@ -264,9 +274,9 @@ struct Sent(*mut c_void);
 // SAFETY: it is only handed to the callback, which is said to run on another thread.
 unsafe impl Send for Sent {}
 
-/// Frees a reader and sets the variable to NULL. Once this returns, its callback does not run and will not; in a
-/// callback this does not wait, and one more may run. Nothing happens if `events` or what it points to is NULL or
-/// freed. Waits for its callback, if that runs. Thread-safe.
+/// Frees a reader and sets the variable to NULL. What was told before is handed to its callback, if it has one, and
+/// once this returns, that does not run and will not; in a callback this does not wait, and one more may run. Nothing
+/// happens if `events` or what it points to is NULL or freed. Waits for its callback. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_events_free(events: *mut *mut migrate_events) {
     // SAFETY: the caller keeps the header's rules.

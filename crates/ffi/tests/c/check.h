@@ -79,7 +79,7 @@ static inline char *path_in(const char *test, const char *name)
 
 static inline unsigned char *sample(size_t len)
 {
-    unsigned char *bytes = malloc(len);
+    unsigned char *bytes = (unsigned char *)malloc(len);
     if (bytes == NULL) {
         abort();
     }
@@ -100,7 +100,7 @@ static inline void write_file(const char *path, const unsigned char *bytes, size
 /* Whether a file begins with these bytes. */
 static inline int begins_with(const char *path, const unsigned char *bytes, size_t len)
 {
-    unsigned char *found = malloc(len);
+    unsigned char *found = (unsigned char *)malloc(len);
     FILE *file = fopen(path, "rb");
     int same = file != NULL && found != NULL && fread(found, 1, len, file) == len && memcmp(found, bytes, len) == 0;
     if (file != NULL) {

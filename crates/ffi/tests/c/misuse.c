@@ -379,8 +379,8 @@ static void a_forked_child_is_told_so(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: misuse FOLDER\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: misuse FOLDER [few]\n");
         return 2;
     }
     folder = argv[1];
@@ -392,6 +392,9 @@ int main(int argc, char **argv)
     RUN(a_result_of_another_kind_is_not_taken);
     RUN(a_callback_that_reenters_is_told_so_and_may_free_what_it_belongs_to);
     RUN(handles_may_be_freed_while_other_threads_use_them);
-    RUN(a_forked_child_is_told_so);
+    if (argc == 2) {
+        /* Not under valgrind: what the parent's threads hold is lost in the child, and it says so. */
+        RUN(a_forked_child_is_told_so);
+    }
     return summary();
 }
