@@ -12,7 +12,7 @@ use crate::waiting::without_interpreter;
 
 /// An engine and its threads.
 #[pyclass(frozen, module = "libmigrate._native")]
-pub(crate) struct Engine(libmigrate_embed::Engine);
+pub(crate) struct Engine(pub(crate) libmigrate_embed::Engine);
 
 #[pymethods]
 impl Engine {

@@ -17,6 +17,7 @@ mod engine;
 mod events;
 mod failed;
 mod job;
+mod project;
 mod replica;
 mod served;
 mod source;
@@ -40,6 +41,8 @@ mod _native {
     #[cfg(unix)]
     #[pymodule_export]
     use crate::job::Wakeups;
+    #[pymodule_export]
+    use crate::project::Project;
     #[pymodule_export]
     use crate::replica::{Cycle, Replica};
     #[pymodule_export]

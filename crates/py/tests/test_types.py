@@ -47,7 +47,7 @@ def test_the_stub_of_the_native_half_is_true() -> None:
 def test_the_two_faces_have_the_same_names() -> None:
     from libmigrate import aio
 
-    for name in ("Engine", "Replica", "Cycle"):
+    for name in ("Engine", "Replica", "Cycle", "Project"):
         blocking, awaited = getattr(libmigrate, name), getattr(aio, name)
         public = [{member for member in vars(face) if not member.startswith("_")} for face in (blocking, awaited)]
         assert public[0] == public[1], name

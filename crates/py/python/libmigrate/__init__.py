@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from . import _native, aio, events
 from ._calls import control
-from ._engine import Cycle, Engine, Events, Replica
+from ._engine import Cycle, Engine, Events, Project, Replica
 from ._errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -54,6 +54,7 @@ from .values import (
     Garbage,
     Mismatch,
     NetworkReport,
+    Outcome,
     RecoveryPoint,
     TargetReport,
     VerifyReport,
@@ -92,7 +93,9 @@ __all__ = [
     "LibmigrateError",
     "Mismatch",
     "NetworkReport",
+    "Outcome",
     "PrivateLinkError",
+    "Project",
     "ReadableDisk",
     "RecoveryPoint",
     "Replica",

@@ -11,8 +11,9 @@ from ._call import Call, nothing
 from ._ending import engines
 from ._errors import Witness, translate, wrong_type, wrong_value
 from ._places import Source, SourceLike, Target, as_source, as_target
+from ._served import Seen, TokenCredential, serve_tokens
 from ._settings import ExtentLike, StrPath, extents, number, path, text, to_json
-from .values import Extent, Garbage, NetworkReport, RecoveryPoint, VerifyReport
+from .values import Extent, Finding, Garbage, NetworkReport, Outcome, RecoveryPoint, VerifyReport
 
 T = TypeVar("T")
 
@@ -53,6 +54,21 @@ class EngineCalls:
         open_it = self.native.take_over if by_force else self.native.open_replica
         witnesses: tuple[Witness, ...] = () if to._seen is None else (to._seen,)
         return Call(lambda: open_it(to._handle, of._handle), lambda replica: ReplicaCalls(replica, self, witnesses), witnesses)
+
+    def open_project(
+        self, wanted: Mapping[str, Any], credential: TokenCredential, more: Mapping[str, Any]
+    ) -> ProjectCalls:
+        if not isinstance(credential, TokenCredential):
+            raise wrong_type("project.credential", f"a {type(credential).__name__} has no get_token()")
+        given = {name: value for name, value in more.items() if value is not None}
+        asked = to_json("project", {"settings": wanted, **given})
+        seen = Seen(lambda code: code.partition(".")[0] == "arm")
+        token, tokens = _native.Token.served()
+        serve_tokens(tokens, credential, seen)
+        try:
+            return ProjectCalls(_native.Project(self.native, asked, token), self, (seen,))
+        except _native.Failed as failed:
+            raise translate(failed)
 
     def events(self, after: int) -> _native.Events:
         try:
@@ -192,6 +208,44 @@ class CycleCalls:
 
     def seal(self) -> Call[RecoveryPoint]:
         return Call(self.native.seal, _read(RecoveryPoint.of), self.witnesses)
+
+
+class ProjectCalls:
+    """A project's."""
+
+    def __init__(self, native: _native.Project, engine: EngineCalls, witnesses: tuple[Witness, ...]) -> None:
+        self.native = native
+        self.engine = engine
+        self.witnesses = witnesses
+
+    def preflight(self, settings: Mapping[str, Any]) -> Call[list[Finding]]:
+        asked = to_json("preflight", settings)
+        return Call(lambda: self.native.preflight(asked), _each(Finding.of), self.witnesses)
+
+    def plan(self, goal: str, shut_down_source: bool | None) -> Call[dict[str, Any]]:
+        more = {} if shut_down_source is None else {"shut_down_source": shut_down_source}
+        asked = to_json("plan", {"goal": goal, **more})
+        return Call(lambda: self.native.plan(asked), json.loads, self.witnesses)
+
+    def ask(self, verb: str) -> Call[dict[str, Any]]:
+        asked = to_json("ask", {"verb": verb})
+        return Call(lambda: self.native.ask(asked), json.loads, self.witnesses)
+
+    def template(self, plan: Mapping[str, Any]) -> Call[dict[str, Any]]:
+        asked = to_json("template", {"plan": plan})
+        return Call(lambda: self.native.template(asked), json.loads, self.witnesses)
+
+    def hosts_lines(self) -> Call[str]:
+        return Call(self.native.hosts_lines, json.loads, self.witnesses)
+
+    def apply(self, plan: Mapping[str, Any], journal: StrPath, settings: Mapping[str, Any]) -> Call[Outcome]:
+        given = {name: value for name, value in settings.items() if value is not None}
+        asked = to_json("apply", {"plan": plan, "journal": path("apply.journal", journal), **given})
+        return Call(lambda: self.native.apply(asked), _read(Outcome.of), self.witnesses)
+
+    def told(self) -> dict[str, Any] | None:
+        told = self.native.next_told()
+        return None if told is None else json.loads(told)
 
 
 def piece(offset: int, data: Any) -> tuple[int, bytes]:

@@ -131,6 +131,37 @@ class NetworkSettings(TypedDict, total=False):
     ca_file: StrPath | None
 
 
+class Connection(TypedDict, total=False):
+    """How the control plane is reached."""
+
+    proxy: str | None
+    ca_file: StrPath | None
+
+
+class PreflightSettings(TypedDict, total=False):
+    """What a migration's preflight looks at."""
+
+    network: bool
+    name_servers: list[str]
+
+
+Goal = Literal["prepared", "replicating", "paused", "tested", "test_cleaned_up", "migrated", "completed", "removed"]
+
+
+class Approvals(TypedDict, total=False):
+    """What somebody has agreed to."""
+
+    kinds: list[str]
+    steps: list[str]
+
+
+class ApplySettings(TypedDict, total=False):
+    """How a plan is applied."""
+
+    approvals: Approvals
+    effect_seconds: int | None
+
+
 _ADDRESSES = (
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,

@@ -20,19 +20,30 @@ from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._call import Call, nothing
-from ._calls import CycleCalls, EngineCalls, ReplicaCalls, next_event, piece
+from ._calls import CycleCalls, EngineCalls, ProjectCalls, ReplicaCalls, next_event, piece
 from ._errors import ClosedError
 from ._places import Source, SourceLike, Target
+from ._served import TokenCredential
 from ._settings import StrPath
 from .events import Event
-from .values import Extent, Garbage, NetworkReport, RecoveryPoint, VerifyReport
+from .values import Extent, Finding, Garbage, NetworkReport, Outcome, RecoveryPoint, VerifyReport
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self, Unpack
 
-    from ._settings import CycleSettings, EngineSettings, NetworkSettings, SourceSettings, VerifySettings
+    from ._settings import (
+        ApplySettings,
+        Connection,
+        CycleSettings,
+        EngineSettings,
+        Goal,
+        NetworkSettings,
+        PreflightSettings,
+        SourceSettings,
+        VerifySettings,
+    )
 
-__all__ = ["Cycle", "Engine", "Events", "Replica", "Source", "Target"]
+__all__ = ["Cycle", "Engine", "Events", "Project", "Replica", "Source", "Target"]
 
 
 class Engine:
@@ -52,6 +63,18 @@ class Engine:
     async def take_over(self, target: Target | StrPath, source: SourceLike) -> Replica:
         """The same, but breaks the lease of another writer instead of waiting for it."""
         return Replica(await self._calls.open_replica(target, source, by_force=True))
+
+    def open_project(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        credential: TokenCredential,
+        connection: Connection | None = None,
+        **more: Any,
+    ) -> Project:
+        """Opens the control plane of a migration, whose settings the guide's page on plans describes. Sends
+        nothing. The credential is any object with `get_token()`."""
+        return Project(self._calls.open_project(settings, credential, {"connection": connection, **more}))
 
     def events(self, after: int = 0) -> Events:
         """The events of all replicas that came after the one with this number; from the oldest that is kept."""
@@ -188,6 +211,42 @@ class Replica:
 
     def __repr__(self) -> str:
         return f"<libmigrate.aio.Replica {self.location}>"
+
+
+class Project:
+    """`libmigrate.Project`, to await."""
+
+    def __init__(self, calls: ProjectCalls) -> None:
+        self._calls = calls
+
+    async def preflight(self, **settings: Unpack[PreflightSettings]) -> list[Finding]:
+        """Reads what is there and says what is wrong. Changes nothing."""
+        return await self._calls.preflight(settings)
+
+    async def plan(self, goal: Goal, *, shut_down_source: bool | None = None) -> dict[str, Any]:
+        """The plan that leads from what is there to the goal. Changes nothing."""
+        return await self._calls.plan(goal, shut_down_source)
+
+    async def ask(self, verb: str) -> dict[str, Any]:
+        """The plan that asks one thing of each server."""
+        return await self._calls.ask(verb)
+
+    async def template(self, plan: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a plan a template can make, as an ARM template."""
+        return await self._calls.template(plan)
+
+    async def hosts_lines(self) -> str:
+        """Lines of a hosts file with the addresses of the private endpoints: for tests."""
+        return await self._calls.hosts_lines()
+
+    async def apply(self, plan: Mapping[str, Any], *, journal: StrPath, **settings: Unpack[ApplySettings]) -> Outcome:
+        """Does what can be done now of a plan, and says what it waits for. The journal is a file: the same plan is
+        given the same one again, and goes on from it when it was killed."""
+        return await self._calls.apply(plan, journal, settings)
+
+    def told(self) -> dict[str, Any] | None:
+        """The next thing that `apply` told of, if there is one already; the newest thousand are kept."""
+        return self._calls.told()
 
 
 class Cycle:

@@ -18,6 +18,7 @@ __all__ = [
     "Garbage",
     "Mismatch",
     "NetworkReport",
+    "Outcome",
     "RecoveryPoint",
     "TargetReport",
     "VerifyReport",
@@ -246,3 +247,21 @@ class NetworkReport:
             TargetReport(target["host"], tuple(map(Finding.of, target["findings"]))) for target in raw["targets"]
         )
         return cls(tuple(targets), raw["milliseconds"], raw)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of applying a plan: whether all is done, or what it waits for. `bool(outcome)` is whether it is done."""
+
+    done: bool
+    waits: tuple[Mapping[str, Any], ...]
+    findings: tuple[Finding, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict[str, Any])
+
+    def __bool__(self) -> bool:
+        return self.done
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Outcome:
+        """Of its JSON."""
+        return cls(raw["done"], tuple(raw["waits"]), tuple(map(Finding.of, raw["findings"])), raw)
