@@ -174,6 +174,11 @@ typedef struct migrate_job migrate_job;
 typedef struct migrate_point migrate_point;
 
 /**
+ * The control plane of one migration: what is wanted, and the service to talk to.
+ */
+typedef struct migrate_project migrate_project;
+
+/**
  * The replica of one disk, open for writing by one engine alone.
  */
 typedef struct migrate_replica migrate_replica;
@@ -811,9 +816,9 @@ migrate_status migrate_events_call(migrate_events *events,
                                    migrate_error **error);
 
 /**
- * Frees a reader and sets the variable to NULL. Once this returns, its callback does not run and will not; in a
- * callback this does not wait, and one more may run. Nothing happens if `events` or what it points to is NULL or
- * freed. Waits for its callback, if that runs. Thread-safe.
+ * Frees a reader and sets the variable to NULL. What was told before is handed to its callback, if it has one, and
+ * once this returns, that does not run and will not; in a callback this does not wait, and one more may run. Nothing
+ * happens if `events` or what it points to is NULL or freed. Waits for its callback. Thread-safe.
  */
 void migrate_events_free(migrate_events **events);
 
@@ -959,6 +964,63 @@ migrate_status migrate_log_set(int32_t level,
                                migrate_log_fn callback,
                                void *user,
                                migrate_error **error);
+
+/**
+ * Opens the control plane of a migration: JSON with `settings` (the guide's page on plans describes them) and
+ * `connection` (`{"proxy", "ca_file"}`). `token` is who asks. Sends nothing.
+ *
+ * `project` is the caller's, to be freed by migrate_project_free. Errors: call.*, arm.*, settings.*. Never waits.
+ * Thread-safe.
+ */
+migrate_status migrate_project_open(migrate_engine *engine,
+                                    const char *settings,
+                                    const migrate_token *token,
+                                    migrate_project **project,
+                                    migrate_error **error);
+
+/**
+ * Asks the control plane for one thing: JSON in (NULL is none), JSON out.
+ *
+ * `preflight` (`{"network", "name_servers"}`) gives what is wrong, a list of findings. `plan` (`{"goal"}`) gives the
+ * plan that leads there, `ask` (`{"verb"}`) the one that asks one thing of each server, `template` (`{"plan"}`) what of
+ * a plan a template can make, `hosts_lines` lines of a hosts file. `apply` (`{"plan", "journal", "approvals"}`) does
+ * what can be done now, and goes on from its journal when it was killed. Only `apply` changes anything.
+ *
+ * `answer` is the caller's, to be freed by migrate_text_free. Errors: call.*, arm.*, plan.*. Waits; MIGRATE_TIMED_OUT
+ * after `timeout_ms` (negative: no limit). Thread-safe.
+ */
+migrate_status migrate_project_ask(migrate_project *project,
+                                   const char *function,
+                                   const char *input,
+                                   int64_t timeout_ms,
+                                   char **answer,
+                                   migrate_error **error);
+
+/**
+ * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ */
+migrate_status migrate_project_ask_start(migrate_project *project,
+                                         const char *function,
+                                         const char *input,
+                                         migrate_job **job,
+                                         migrate_error **error);
+
+/**
+ * The next thing that `apply` told of, as JSON, oldest first: MIGRATE_OK, or MIGRATE_DONE if there is none now. The
+ * newest thousand are kept.
+ *
+ * `told` is the caller's, to be freed by migrate_text_free. Errors: call.argument, call.closed. Never waits.
+ * Thread-safe.
+ */
+migrate_status migrate_project_next(migrate_project *project,
+                                    char **told,
+                                    migrate_error **error);
+
+/**
+ * Frees a project's handle and sets the variable to NULL. Nothing happens if `project` or what it points to is NULL
+ * or freed. Never waits. Thread-safe.
+ */
+void migrate_project_free(migrate_project **project);
 
 /**
  * Opens the replica at `target`, or makes it for the disk `source`. When another writer holds it, this waits for the

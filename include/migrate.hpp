@@ -594,6 +594,32 @@ public:
     }
 };
 
+/// The control plane of one migration: JSON in, JSON out.
+class project : public detail::owner<migrate_project, migrate_project_free> {
+public:
+    using owner::owner;
+    project(const engine &of, const std::string &settings, const token &who) {
+        detail::call([&](migrate_error **failed) {
+            return migrate_project_open(of.get(), settings.c_str(), who.get(), &handle_, failed);
+        });
+    }
+    /// `preflight`, `plan`, `ask`, `template`, `hosts_lines` or `apply`.
+    std::string ask(const std::string &function, const std::string &input = {}, milliseconds limit = no_limit) const {
+        char *answer = nullptr;
+        detail::finish([&](migrate_error **failed) {
+            return migrate_project_ask(handle_, function.c_str(), input.c_str(), limit.count(), &answer, failed);
+        });
+        return detail::take(answer);
+    }
+    /// The next thing that `apply` told of; none if there is none now.
+    std::optional<std::string> next() const {
+        char *told = nullptr;
+        const auto status =
+            detail::call([&](migrate_error **failed) { return migrate_project_next(handle_, &told, failed); });
+        return status == MIGRATE_OK ? std::optional<std::string>(detail::take(told)) : std::nullopt;
+    }
+};
+
 } // namespace migrate
 
 #endif

@@ -32,6 +32,7 @@ static void null_is_an_error_wherever_it_makes_no_sense(void)
     migrate_report *report = NULL;
     migrate_events *events = NULL;
     migrate_token *token = NULL;
+    migrate_project *project = NULL;
     migrate_extent extent;
     char *text = NULL;
     uint64_t number = 0;
@@ -50,6 +51,9 @@ static void null_is_an_error_wherever_it_makes_no_sense(void)
     FAILS("call.argument", migrate_target_local("/tmp/a.vhd", NULL, &err));
     FAILS("call.argument", migrate_target_blob(NULL, NULL, &target, &err));
     FAILS("call.argument", migrate_token_open(NULL, &token, &err));
+    FAILS("call.argument", migrate_project_open(NULL, "{}", NULL, &project, &err));
+    FAILS("call.argument", migrate_project_ask(NULL, "plan", NULL, 0, &text, &err));
+    FAILS("call.argument", migrate_project_next(NULL, &text, &err));
     FAILS("call.argument", migrate_source_open(NULL, "{}", 0, &source, &err));
     FAILS("call.argument", migrate_source_open_start(NULL, "{}", &job, &err));
     FAILS("call.argument", migrate_source_pushed(NULL, &source, &err));
@@ -94,6 +98,7 @@ static void null_is_an_error_wherever_it_makes_no_sense(void)
     migrate_cycle_free(NULL), migrate_cycle_free(&cycle), migrate_job_free(NULL), migrate_job_free(&job);
     migrate_point_free(NULL), migrate_point_free(&point), migrate_report_free(NULL), migrate_report_free(&report);
     migrate_events_free(NULL), migrate_events_free(&events), migrate_token_free(NULL), migrate_token_free(&token);
+    migrate_project_free(NULL), migrate_project_free(&project);
     migrate_error_free(NULL), migrate_error_free(&err), migrate_text_free(NULL), migrate_text_free(&text);
 }
 
