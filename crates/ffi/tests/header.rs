@@ -48,7 +48,7 @@ fn every_function_tells_its_thread_safety_its_errors_and_who_owns_what() {
         // A line break may fall anywhere.
         let comment: String = comment.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
         assert!(comment.contains("Thread-safe"), "{comment}{code}");
-        if code.contains("migrate_error **error") {
+        if code.contains("migrate_status migrate_") {
             assert!(comment.contains("Errors:") || comment.starts_with("The same"), "{comment}{code}");
         }
         if code.contains("const char *migrate_") {
