@@ -26,7 +26,8 @@ pub(crate) fn run(root: &Path) -> Result<Count> {
     install_tools(root)?;
     let scratch = tempfile::tempdir().context("cannot make a folder")?;
     let prefix = scratch.path().join("prefix");
-    install(root, &static_library(root)?, &prefix)?;
+    let built = static_library(root)?;
+    install(root, &built, &prefix)?;
 
     let programs = Programs { root, prefix: &prefix, scratch: scratch.path() };
     let mut count = Count::default();
@@ -61,7 +62,7 @@ pub(crate) fn run(root: &Path) -> Result<Count> {
         count += one(&format!("the guide's quickstart in {language}"), quickstart(&programs, language));
     }
     count += one("the vendor's loop", vendor(&programs));
-    count += one("the program that is taken over", take_over(&programs));
+    count += one("the program that is taken over", take_over(&programs, &built));
     count += one("the bench of the face", bench(&programs));
     count += one("programs find the library by CMake", cmake(&programs));
     println!("C and C++: {} passed, {} failed", count.passed, count.failed);
@@ -159,6 +160,18 @@ pub(crate) fn install(root: &Path, built: &Path, prefix: &Path) -> Result<()> {
         fs::write(to.join(template), text).with_context(|| format!("cannot write {template}"))?;
     }
     Ok(())
+}
+
+/// Compiles a C program of the repository into `folder`, with the library in it: `built` is one of the libraries that
+/// cargo made.
+pub(crate) fn program(root: &Path, built: &Path, folder: &Path, source: &str) -> Result<PathBuf> {
+    let name = Path::new(source).file_stem().with_context(|| format!("{source} has no name"))?;
+    let program = folder.join(name);
+    let mut compile = command("cc", root);
+    compile.args(["-std=c11", "-O2", "-D_POSIX_C_SOURCE=200809L"]).args(STRICT).arg("-I").arg(root.join("include"));
+    compile.arg(root.join(source)).arg("-o").arg(&program).arg(built.with_extension("a")).args(PRIVATE.split(' '));
+    output(&mut compile)?;
+    Ok(program)
 }
 
 /// What is exported is checked in, so that a change of it is seen; each has the version's name.
@@ -300,8 +313,9 @@ fn one(name: &str, result: Result<()>) -> Count {
 /// The program in the guide's page, as it stands there.
 fn quickstart(programs: &Programs<'_>, language: &str) -> Result<()> {
     let page = read(&programs.root.join("docs/c.md"))?;
-    let blocks = page.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("\n```").next());
-    let program = blocks.into_iter().find(|block| block.contains("int main(")).context("the page has none")?;
+    let fence = format!("```{language}\n");
+    let mut blocks = page.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next());
+    let program = blocks.find(|block| block.contains("int main(")).context("the page has none")?;
     let folder = programs.folder()?;
     let source = folder.join(format!("quickstart.{language}"));
     fs::write(&source, format!("{program}\n")).context("cannot write the program")?;
@@ -323,10 +337,11 @@ fn vendor(programs: &Programs<'_>) -> Result<()> {
     two_points(&programs.run("crates/ffi/examples/vendor.c", &programs.folder()?, &[])?)
 }
 
-fn take_over(programs: &Programs<'_>) -> Result<()> {
+fn take_over(programs: &Programs<'_>, built: &Path) -> Result<()> {
     let folder = programs.folder()?;
     fs::write(folder.join("disk.raw"), vec![7; 3 << 20]).context("cannot write the disk")?;
-    let printed = programs.run("tests/take_over/take_over.c", &folder, &["0"])?;
+    let program = program(programs.root, built, &folder, "tests/take_over/take_over.c")?;
+    let printed = output(command(program, programs.root).arg(&folder).arg("0"))?;
     let lines: Vec<Value> = printed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let types: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
     ensure!(types.contains(&"sealed") && types.last() == Some(&"done"), "{types:?}");
