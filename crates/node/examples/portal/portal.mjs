@@ -111,7 +111,8 @@ export async function portal(folder, settings = {}) {
   const boot = randomUUID().slice(0, 8);
 
   const app = express();
-  app.get('/', (_request, response) => response.sendFile(fileURLToPath(new URL('page.html', import.meta.url))));
+  const here = fileURLToPath(new URL('.', import.meta.url));
+  app.get('/', (_request, response) => response.sendFile('page.html', { root: here }));
   app.get('/servers', (_request, response) => response.json([...servers.values()]));
   app.param('name', (request, response, next, name) => {
     request.server = servers.get(name);
