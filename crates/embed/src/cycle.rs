@@ -84,9 +84,13 @@ impl Cycle {
         })
     }
 
-    /// Stops the cycle without sealing it. What has settled stays. Never waits; safe to repeat, from any thread.
+    /// Stops the cycle without sealing it, whoever else holds it: another can begin within moments. What has settled
+    /// stays. Never waits; safe to repeat, from any thread.
     pub fn stop(&self) {
         self.scope.cancel();
+        let open = Arc::clone(&self.open);
+        // Whoever uses it was told to end; after the end of the engine there is nothing left to stop.
+        self.engine.handle().spawn(async move { drop(open.write().await.take()) });
     }
 
     fn start<T, F>(&self, work: impl FnOnce(CancellationToken) -> F) -> Result<Job<T>, Failure>

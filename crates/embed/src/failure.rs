@@ -128,8 +128,8 @@ impl CallError {
     ];
 
     /// An argument and what is wrong with it.
-    pub fn argument(argument: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Argument { argument: argument.into(), problem: problem.to_string() }
+    pub fn argument(argument: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Argument { argument: argument.into(), problem: problem.into() }
     }
 
     const fn row(&self) -> usize {

@@ -55,12 +55,13 @@ pub use engine::Engine;
 pub use events::Events;
 pub use failure::{CallError, Failure};
 pub use job::Job;
+pub use libmigrate::secret::Secret;
 pub use logs::{LogLine, Logs};
 pub use project::Project;
 pub use replica::Replica;
 pub use served::{Request, Server};
 pub use source::{ReadRequest, Source};
-pub use target::{Target, Token, TokenRequest};
+pub use target::{Target, Token, TokenAnswer, TokenRequest};
 
 /// The version of this library: what the package of each language is called.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -77,12 +77,15 @@ fn credential(blob: &BlobSettings, token: Option<Token>) -> Result<Credential, F
 #[derive(Clone, Debug)]
 pub struct Token(Arc<ServedCredential>);
 
-/// A request for a token: the scopes, and the answer: the token and the second since 1970 at which it expires.
-pub type TokenRequest = crate::served::Request<Vec<String>, (Secret<String>, i64)>;
+/// A token, and the second since 1970 at which it expires.
+pub type TokenAnswer = (Secret<String>, i64);
+
+/// A request for a token: the scopes that it is for.
+pub type TokenRequest = crate::served::Request<Vec<String>, TokenAnswer>;
 
 impl Token {
     /// A credential whose requests are answered from the returned queue.
-    pub fn served() -> (Self, Server<Vec<String>, (Secret<String>, i64)>) {
+    pub fn served() -> (Self, Server<Vec<String>, TokenAnswer>) {
         let (asker, server) = queue();
         (Self(Arc::new(ServedCredential { asker, kept: tokio::sync::Mutex::default() })), server)
     }
@@ -94,7 +97,7 @@ impl Token {
 
 /// Keeps a token until shortly before it expires, so that the embedding language is asked seldom.
 struct ServedCredential {
-    asker: Asker<Vec<String>, (Secret<String>, i64)>,
+    asker: Asker<Vec<String>, TokenAnswer>,
     kept: tokio::sync::Mutex<Option<(Vec<String>, AccessToken)>>,
 }
 

@@ -161,7 +161,7 @@ impl World {
             let (from, to) = (wanted.offset() as usize, wanted.end() as usize);
             cycle.push(wanted.offset(), self.disk[from..to - std::mem::take(&mut cut)].to_vec().into())?.result()?;
         }
-        read(cycle.seal()?)
+        read(&cycle.seal()?)
     }
 
     fn serve(&mut self, step: &Step) -> Result<Value, Failure> {
@@ -173,7 +173,7 @@ impl World {
                 request.answer(disk[from..to].to_vec());
             }
         });
-        let point = read(self.replica(&source)?.replicate(&source, &step.settings())?);
+        let point = read(&self.replica(&source)?.replicate(&source, &step.settings())?);
         drop(source);
         serving.join().unwrap();
         point
@@ -197,20 +197,20 @@ impl World {
             }
             "replicate" => {
                 let (replica, source) = of_image(self)?;
-                return read(replica.replicate(&source, &step.settings())?);
+                return read(&replica.replicate(&source, &step.settings())?);
             }
             "push" => return self.push(step),
             "serve" => return self.serve(step),
             "verify" => {
                 let (replica, source) = of_image(self)?;
-                return read(replica.verify(step.source.then_some(&source), &step.settings())?);
+                return read(&replica.verify(step.source.then_some(&source), &step.settings())?);
             }
-            "recovery_points" => return read(of_image(self)?.0.recovery_points()?),
-            "history" => return read(of_image(self)?.0.history()?),
-            "prune" => return read(of_image(self)?.0.prune(&step.settings())?),
-            "roll_back" => return read(of_image(self)?.0.roll_back(step.cycle.unwrap())?),
-            "garbage" => return read(of_image(self)?.0.garbage()?),
-            "collect_garbage" => return read(of_image(self)?.0.collect_garbage()?),
+            "recovery_points" => return read(&of_image(self)?.0.recovery_points()?),
+            "history" => return read(&of_image(self)?.0.history()?),
+            "prune" => return read(&of_image(self)?.0.prune(&step.settings())?),
+            "roll_back" => return read(&of_image(self)?.0.roll_back(step.cycle.unwrap())?),
+            "garbage" => return read(&of_image(self)?.0.garbage()?),
+            "collect_garbage" => return read(&of_image(self)?.0.collect_garbage()?),
             "damage" => {
                 let mut bytes = fs::read(self.path("replica.vhd")).unwrap();
                 fill(&mut bytes, step.fill());
@@ -232,7 +232,7 @@ impl World {
             "open_source" => drop(self.engine.open_source(&step.settings())?.result()?),
             "open_target" => drop(Target::open(&step.settings(), None)?),
             "close_engine" => self.engine.close(Duration::from_secs(5))?,
-            "preflight_network" => return read(self.engine.preflight_network(&step.settings())?),
+            "preflight_network" => return read(&self.engine.preflight_network(&step.settings())?),
             "control" => {
                 let input = step.input.clone().unwrap_or_default().to_string();
                 return Ok(serde_json::from_str(&control(step.function.as_deref().unwrap(), &input)?).unwrap());
@@ -243,7 +243,7 @@ impl World {
     }
 }
 
-fn read(job: Job<String>) -> Result<Value, Failure> {
+fn read(job: &Job<String>) -> Result<Value, Failure> {
     Ok(serde_json::from_str(&job.result()?).unwrap())
 }
 

@@ -48,7 +48,8 @@ impl World {
         std::thread::spawn(move || {
             while let Ok(Some(request)) = server.next(None) {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-                request.answer((Secret::new("token".into()), (now + Duration::from_secs(3600)).as_secs() as i64));
+                request
+                    .answer((Secret::new("token".into()), (now + Duration::from_secs(3600)).as_secs().cast_signed()));
             }
         });
         let project = json!({ "settings": settings(&scenery), "endpoint": fake.endpoint().as_str(), "poll_ms": 1 });
@@ -59,24 +60,24 @@ impl World {
     fn apply(&self, plan: &Value, approvals: &Value) -> Value {
         let journal = self.folder.path().join("journal");
         let settings = json!({ "plan": plan, "journal": journal, "approvals": approvals });
-        read(self.project.apply(&settings.to_string()).unwrap())
+        read(&self.project.apply(&settings.to_string()).unwrap())
     }
 }
 
-fn read(job: Job<String>) -> Value {
+fn read(job: &Job<String>) -> Value {
     serde_json::from_str(&job.result().unwrap()).unwrap()
 }
 
 #[test]
 fn a_plan_is_made_shown_and_applied_until_nothing_is_left_to_do() {
     let world = World::new();
-    let findings = read(world.project.preflight(r#"{"network": false}"#).unwrap());
+    let findings = read(&world.project.preflight(r#"{"network": false}"#).unwrap());
     assert!(findings.as_array().unwrap().iter().all(|finding| finding["code"].is_string()), "{findings}");
 
     let aim = r#"{"goal": "prepared"}"#;
-    let plan = read(world.project.plan(aim).unwrap());
+    let plan = read(&world.project.plan(aim).unwrap());
     assert!(plan["steps"].as_array().unwrap().len() > 3, "{plan}");
-    let template = read(world.project.template(&json!({ "plan": plan }).to_string()).unwrap());
+    let template = read(&world.project.template(&json!({ "plan": plan }).to_string()).unwrap());
     assert!(template["resources"].is_array(), "{template}");
 
     let waits = world.apply(&plan, &json!({}));
@@ -87,9 +88,9 @@ fn a_plan_is_made_shown_and_applied_until_nothing_is_left_to_do() {
         std::iter::from_fn(|| world.project.next_told()).map(|told| serde_json::from_str(&told).unwrap()).collect();
     assert!(told.iter().any(|told| told["event"] == "done"), "{told:?}");
 
-    let again = read(world.project.plan(aim).unwrap());
+    let again = read(&world.project.plan(aim).unwrap());
     assert_eq!(again["steps"], json!([]));
-    assert!(read(world.project.hosts_lines().unwrap()).as_str().unwrap().contains("privatelink"));
+    assert!(read(&world.project.hosts_lines().unwrap()).as_str().unwrap().contains("privatelink"));
 }
 
 #[test]
