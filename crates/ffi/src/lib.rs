@@ -14,6 +14,8 @@
 #![allow(unsafe_code)]
 // The rules for callers are the same for every function, and stand once, at the top of the header.
 #![allow(clippy::missing_safety_doc)]
+// The comments are the header's, where nothing is rendered.
+#![allow(clippy::doc_markdown)]
 // These are the names of C.
 #![allow(non_camel_case_types)]
 

@@ -116,13 +116,11 @@ impl Fields {
     /// Adds a field of the structure, unless it was left out.
     pub(crate) fn put(&mut self, name: &str, value: Option<impl Into<Value>>) -> Result<(), Failure> {
         let Some(value) = value else { return Ok(()) };
-        match self.fields.insert(name.to_owned(), value.into()) {
-            None => Ok(()),
-            Some(_) => {
-                let problem = "it is in the structure and in extra_json";
-                Err(CallError::argument(format!("{}.{name}", self.what), problem).into())
-            }
+        if self.fields.insert(name.to_owned(), value.into()).is_some() {
+            let problem = "it is in the structure and in extra_json";
+            return Err(CallError::argument(format!("{}.{name}", self.what), problem).into());
         }
+        Ok(())
     }
 
     /// Adds a number, of which 0 is none.

@@ -86,7 +86,7 @@ pub struct migrate_reader {
 
 /// What callbacks get, until the last of their threads has ended.
 pub(crate) struct User {
-    user: *mut c_void,
+    given: *mut c_void,
     ended: migrate_ended_fn,
     armed: AtomicBool,
 }
@@ -97,12 +97,12 @@ unsafe impl Send for User {}
 unsafe impl Sync for User {}
 
 impl User {
-    pub(crate) const fn new(user: *mut c_void, ended: migrate_ended_fn) -> Self {
-        Self { user, ended, armed: AtomicBool::new(false) }
+    pub(crate) const fn new(given: *mut c_void, ended: migrate_ended_fn) -> Self {
+        Self { given, ended, armed: AtomicBool::new(false) }
     }
 
     pub(crate) const fn user(&self) -> *mut c_void {
-        self.user
+        self.given
     }
 
     /// From now on `ended` is owed.
@@ -117,7 +117,7 @@ impl Drop for User {
             && let Some(ended) = self.ended
         {
             // SAFETY: the header's type; this is the one call.
-            callback(|| unsafe { ended(self.user) });
+            callback(|| unsafe { ended(self.given) });
         }
     }
 }

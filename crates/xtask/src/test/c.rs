@@ -1,6 +1,6 @@
 //! The C library: installed as a package would be, then used by programs in C and C++.
 //!
-//! The programs are compiled as strictly as their authors may, found by pkg-config and by CMake, linked to the shared
+//! The programs are compiled as strictly as their authors may, found by pkg-config and by `CMake`, linked to the shared
 //! and to the static library, and run as they are, under valgrind, and with the compiler's sanitizers.
 
 use std::ffi::OsStr;
@@ -114,7 +114,7 @@ fn static_library(root: &Path) -> Result<PathBuf> {
     library.context("cargo built no libmigrate.a")
 }
 
-/// Installs the library to a prefix: headers, both libraries, the files of pkg-config and CMake.
+/// Installs the library to a prefix: headers, both libraries, the files of pkg-config and `CMake`.
 ///
 /// The shared library is linked here, from the static one. rustc can link it too, but only with a version script of its
 /// own: without a name for the version, and with every function in it that any crate exports to C.
@@ -228,7 +228,11 @@ impl Programs<'_> {
         if program.exists() {
             return Ok(program);
         }
-        let (compiler, standard) = if source.ends_with(".cpp") { ("c++", "-std=c++17") } else { ("cc", "-std=c11") };
+        let (compiler, standard) = if Path::new(source).extension() == Some(OsStr::new("cpp")) {
+            ("c++", "-std=c++17")
+        } else {
+            ("cc", "-std=c11")
+        };
         let mut pkg_config = command("pkg-config", self.root);
         pkg_config.env("PKG_CONFIG_PATH", self.prefix.join("lib/pkgconfig"));
         pkg_config.args(["--cflags", "--libs"]).args((linked == Linked::Static).then_some("--static"));
