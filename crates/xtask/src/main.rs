@@ -3,6 +3,7 @@
 //! Everything here calls the ordinary tools (`cargo`, `npm`, `python3`, …) and stops at the first that
 //! fails, so that the last line printed names what to look at.
 
+mod bench_faces;
 mod bench_peers;
 mod ci;
 mod command;
@@ -10,6 +11,7 @@ mod contracts;
 mod fuzz;
 mod guide;
 mod licences;
+mod reference;
 mod sim;
 mod storms;
 mod test;
@@ -74,6 +76,17 @@ enum Chore {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
+    /// Measure what a disk costs that comes from C, Python or Node, beside the same work in Rust
+    BenchFaces {
+        /// How often each program runs
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Size of the disk in MiB
+        #[arg(long, default_value_t = 512)]
+        mib: u64,
+    },
+    /// Write the reference of each language
+    Reference,
     /// Hold every request and answer of the fake of Azure Resource Manager to Azure's published contracts
     Contracts {
         /// The folder that holds `specification/`, of the repository azure-rest-api-specs
@@ -101,6 +114,8 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Tools { bench: true } => tools::install(&root, tools::Wanted::TestsAndBenches),
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
+        Chore::BenchFaces { rounds, mib } => bench_faces::start(&root, rounds, mib),
+        Chore::Reference => reference::write(&root),
         Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
         Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),
         Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),

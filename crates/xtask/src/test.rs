@@ -3,24 +3,35 @@
 //! A language is one function that runs its tests, lets their output through and returns what it counted.
 //! A failing language does not keep the next from running; the last line sums up.
 
-mod c;
-mod node;
-mod python;
+pub(crate) mod c;
+pub(crate) mod node;
+pub(crate) mod python;
+mod take_over;
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::AddAssign;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use crate::command::{cargo, line};
+use crate::command::{cargo, line, output};
 use crate::tools::{self, Wanted};
 
 /// Installs the tools and runs every test.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install(root, Wanted::Tests)?;
-    let languages = [rust(root)?, python::run(root)?, node::run(root)?, c::run(root)?];
+    // What the tests of Rust are made of, so that nothing is compiled a second time for them.
+    let built =
+        Built::of(cargo(root).args(["build", "--workspace", "--locked", "--lib", "--bins", "--tests", "--examples"]))?;
+    let languages = [
+        rust(root)?,
+        python::run(root, &built.python()?)?,
+        node::run(root, &built.node()?)?,
+        c::run(root, &built.c()?)?,
+        take_over::run(root, &built)?,
+    ];
 
     let mut total = Count::default();
     for language in languages {
@@ -30,6 +41,60 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     ensure!(total.failed == 0, "{} tests failed; their output is above", total.failed);
     ensure!(total.passed > 0, "no test ran");
     Ok(())
+}
+
+/// What a build made of the libraries of the other languages, and of examples.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The name of each target, its kind, and its files.
+    targets: Vec<(String, String, Vec<PathBuf>)>,
+}
+
+impl Built {
+    /// Runs a `cargo build`, and reads what it says that it made.
+    pub(crate) fn of(cargo: &mut Command) -> Result<Self> {
+        println!("$ {}", line(cargo));
+        let messages = output(cargo.arg("--message-format=json-render-diagnostics"))?;
+        Ok(Self::read(&messages))
+    }
+
+    fn read(messages: &str) -> Self {
+        let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
+        let made = messages.filter(|message| message["reason"] == "compiler-artifact");
+        let targets = made.map(|message| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let files = message["filenames"].as_array().into_iter().flatten().map(|file| text(file).into()).collect();
+            (text(&message["target"]["name"]), text(&message["target"]["kind"][0]), files)
+        });
+        Self { targets: targets.collect() }
+    }
+
+    /// The native half of the Python package.
+    pub(crate) fn python(&self) -> Result<PathBuf> {
+        self.file("libmigrate_py", "cdylib", "so")
+    }
+
+    /// The native half of the npm package.
+    pub(crate) fn node(&self) -> Result<PathBuf> {
+        self.file("libmigrate_node", "cdylib", "so")
+    }
+
+    /// The static library of C, of which the shared one is made.
+    pub(crate) fn c(&self) -> Result<PathBuf> {
+        self.file("migrate", "cdylib", "a")
+    }
+
+    /// An example.
+    pub(crate) fn example(&self, name: &str) -> Result<PathBuf> {
+        self.file(name, "example", "")
+    }
+
+    fn file(&self, name: &str, kind: &str, extension: &str) -> Result<PathBuf> {
+        let of_name = self.targets.iter().filter(|(target, of, _)| target == name && of == kind);
+        let mut files = of_name.flat_map(|(.., files)| files);
+        let found = files.find(|file| file.extension().unwrap_or_default() == extension);
+        found.cloned().with_context(|| format!("cargo built no {name}"))
+    }
 }
 
 /// Unit, behaviour and documentation tests of every crate. Tests whose tools are missing fail, because
@@ -88,6 +153,28 @@ mod tests {
         let bad = "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Count::of_libtest(ok), Some(Count { passed: 40, failed: 0 }));
         assert_eq!(Count::of_libtest(bad), Some(Count { passed: 2, failed: 3 }));
+    }
+
+    #[test]
+    fn what_was_built_is_found_by_name_and_kind() {
+        let message = |name: &str, kind: &str, files: &[&str]| {
+            let target = serde_json::json!({ "name": name, "kind": [kind] });
+            serde_json::json!({ "reason": "compiler-artifact", "target": target, "filenames": files }).to_string()
+        };
+        let built = Built::read(
+            &[
+                message("libmigrate_py", "cdylib", &["/t/liblibmigrate_py.so"]),
+                message("migrate", "test", &["/t/migrate-1"]),
+                message("migrate", "cdylib", &["/t/libmigrate.so", "/t/libmigrate.a"]),
+                message("replicate", "example", &["/t/examples/replicate"]),
+                "no JSON".to_owned(),
+            ]
+            .join("\n"),
+        );
+        assert_eq!(built.python().unwrap(), PathBuf::from("/t/liblibmigrate_py.so"));
+        assert_eq!(built.c().unwrap(), PathBuf::from("/t/libmigrate.a"));
+        assert_eq!(built.example("replicate").unwrap(), PathBuf::from("/t/examples/replicate"));
+        assert!(built.node().is_err());
     }
 
     #[test]

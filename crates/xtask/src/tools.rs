@@ -11,6 +11,7 @@
 //! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
 //! | `unbound`, a DNS server that plays a company's own; it is not run as a service | the system | Debian |
 //! | `ip`, for tests in a network of their own | the system | Debian |
+//! | `mypy`, `pyright`, pytest and `rich`; TypeScript, a browser driver and Chromium; valgrind, `CMake`, pkg-config and a JSON reader for C++ | `.tools/python-binding/`, `.tools/node-binding/`, the system | `PyPI`, npm, Debian: see `test/` |
 //! | for `cargo xtask contracts` alone: oav, Azure's validator of live traffic | `.tools/oav/` | npm, by lock file |
 //! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
 //!
@@ -157,6 +158,13 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
             packages.push("libsecret-1-0"); // AzCopy's keyring
         }
     }
+    let options: Vec<String> =
+        NO_SERVICE.iter().map(|path| format!("--option=DPkg::Options::=--path-exclude={path}")).collect();
+    debian(root, &packages, &options)
+}
+
+/// Installs packages of Debian, if there are any to install.
+pub(crate) fn debian(root: &Path, packages: &[&str], options: &[String]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -168,7 +176,7 @@ fn install_debian(root: &Path, wanted: Wanted) -> Result<()> {
     run(command("apt-get", root).args(["update", "--quiet=2"]))?;
     run(command("apt-get", root)
         .args(["install", "--yes", "--quiet=2", "--no-install-recommends"])
-        .args(NO_SERVICE.map(|path| format!("--option=DPkg::Options::=--path-exclude={path}")))
+        .args(options)
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Count;
-use crate::command::{cargo, command, line, on_path, output, run as run_command};
-use crate::tools::read;
+use crate::command::{command, line, on_path, output, run as run_command};
+use crate::tools::{debian, read};
 
 /// What the system's linker must add to the static library: `rustc --print native-static-libs`.
 const PRIVATE: &str = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc";
@@ -21,13 +21,12 @@ const PRIVATE: &str = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc";
 /// The strictness that a consumer may have.
 const STRICT: [&str; 6] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-g"];
 
-/// Builds and installs the library, and runs everything that uses it.
-pub(crate) fn run(root: &Path) -> Result<Count> {
+/// Installs the library that was built, and runs everything that uses it.
+pub(crate) fn run(root: &Path, built: &Path) -> Result<Count> {
     install_tools(root)?;
     let scratch = tempfile::tempdir().context("cannot make a folder")?;
     let prefix = scratch.path().join("prefix");
-    let built = static_library(root)?;
-    install(root, &built, &prefix)?;
+    install(root, built, &prefix)?;
 
     let programs = Programs { root, prefix: &prefix, scratch: scratch.path() };
     let mut count = Count::default();
@@ -62,7 +61,7 @@ pub(crate) fn run(root: &Path) -> Result<Count> {
         count += one(&format!("the guide's quickstart in {language}"), quickstart(&programs, language));
     }
     count += one("the vendor's loop", vendor(&programs));
-    count += one("the program that is taken over", take_over(&programs, &built));
+    count += one("the program that is taken over", take_over(&programs, built));
     count += one("the bench of the face", bench(&programs));
     count += one("programs find the library by CMake", cmake(&programs));
     println!("C and C++: {} passed, {} failed", count.passed, count.failed);
@@ -80,38 +79,7 @@ fn install_tools(root: &Path) -> Result<()> {
     if !Path::new("/usr/include/nlohmann/json.hpp").exists() {
         packages.push("nlohmann-json3-dev"); // a JSON reader for the conformance runner
     }
-    if packages.is_empty() {
-        return Ok(());
-    }
-    ensure!(
-        on_path("apt-get") && rustix::process::geteuid().is_root(),
-        "{0} not found; as root on Debian or Ubuntu: apt-get install {0}, elsewhere the package of the same purpose",
-        packages.join(" ")
-    );
-    run_command(command("apt-get", root).args(["update", "--quiet=2"]))?;
-    run_command(
-        command("apt-get", root)
-            .args(["install", "--yes", "--quiet=2", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
-}
-
-/// Builds the library, and says where cargo put the static one.
-fn static_library(root: &Path) -> Result<PathBuf> {
-    let mut build = cargo(root);
-    build.args(["build", "--package", "libmigrate-ffi", "--locked", "--message-format=json-render-diagnostics"]);
-    println!("$ {}", line(&build));
-    let printed = output(&mut build)?;
-    let messages = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let files: Vec<PathBuf> = messages
-        .filter(|message| message["target"]["name"] == "migrate")
-        .filter_map(|message| message["filenames"].as_array().cloned())
-        .flatten()
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .collect();
-    let library = files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "a"));
-    library.context("cargo built no libmigrate.a")
+    debian(root, &packages, &[])
 }
 
 /// Installs the library to a prefix: headers, both libraries, the files of pkg-config and `CMake`.
@@ -379,6 +347,17 @@ fn cmake(programs: &Programs<'_>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[ignore = "for the one who works on it"]
+    fn alone() {
+        let root = crate::repository();
+        let mut build = crate::command::cargo(&root);
+        build.args(["build", "--locked", "--package", "libmigrate-ffi", "--lib"]);
+        let built = crate::test::Built::of(&mut build).unwrap();
+        let count = run(&root, &built.c().unwrap()).unwrap();
+        assert_eq!(count.failed, 0);
+    }
 
     #[test]
     fn the_last_line_of_a_program_is_its_count() {

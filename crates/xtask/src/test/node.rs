@@ -1,4 +1,4 @@
-//! The npm package: built, packed and installed as a user has it, and tested.
+//! The npm package: packed and installed as a user has it, and tested.
 //!
 //! The tests are Node's own; the compiler of TypeScript and a real Chromium, which looks at the example portal, are
 //! among what they run. They run as copies inside the folder where the package is installed, so that every import is
@@ -6,22 +6,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use std::process::Command;
 
 use super::Count;
-use crate::command::{cargo, command, line, on_path, output, run as run_command};
-use crate::tools::{Folder, read};
+use crate::command::{command, line, on_path, output, run as run_command};
+use crate::tools::{Folder, debian, read};
+use anyhow::{Context, Result, ensure};
 
 /// The package with the native half for this machine.
 const PREBUILT: &str = "linux-x64-gnu";
 
-/// Builds the package and runs its tests.
-pub(crate) fn run(root: &Path) -> Result<Count> {
+/// Runs the package's tests, over the library that was built.
+pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
     let tools = install(root)?;
     install_browser(root)?;
-    put_together(root, &tools, &build(root)?)?;
+    put_together(root, &tools, library)?;
 
     let (work, counts) = (tools.join("work"), tools.join("counts.tap"));
     let mut node = command("node", &work);
@@ -37,20 +36,11 @@ pub(crate) fn run(root: &Path) -> Result<Count> {
     Ok(counted)
 }
 
-/// Builds the native half; where it is. `LIBMIGRATE_NATIVE` may name it to whoever uses `crates/node/index.mjs` as it
-/// lies there.
-pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    let mut cargo = cargo(root);
-    cargo.args(["build", "--locked", "--package", "libmigrate-node", "--message-format=json-render-diagnostics"]);
-    println!("$ {}", line(&cargo));
-    library(&output(&mut cargo)?).context("cargo built no libmigrate_node")
-}
-
-/// The library among what cargo says that it built.
-fn library(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
-    let mut built = messages.filter(|message| message["target"]["name"] == "libmigrate_node");
-    built.find_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+/// A program of the repository, over the library that was built: it uses `crates/node/index.mjs` as it lies there.
+pub(crate) fn program(root: &Path, library: &Path, source: &str) -> Command {
+    let mut node = command("node", root);
+    node.arg(root.join(source)).env("LIBMIGRATE_NATIVE", library);
+    node
 }
 
 /// What the tests need besides the package.
@@ -75,16 +65,7 @@ fn install_browser(root: &Path) -> Result<()> {
     if ["chromium", "chromium-browser", "google-chrome"].into_iter().any(on_path) {
         return Ok(());
     }
-    ensure!(
-        on_path("apt-get") && rustix::process::geteuid().is_root(),
-        "chromium not found; as root on Debian: apt-get install chromium, elsewhere the package of the same purpose"
-    );
-    run_command(command("apt-get", root).args(["update", "--quiet=2"]))?;
-    run_command(
-        command("apt-get", root)
-            .args(["install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"])
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    debian(root, &["chromium"], &[])
 }
 
 /// The package as npm packs and unpacks it, its native half beside it, and copies of tests and examples.
@@ -146,15 +127,5 @@ mod tests {
             "TAP version 13\n# pass 1000\nok 1 - it works\n1..3\n# tests 6\n# pass 3\n# fail 1\n# cancelled 2\n";
         assert_eq!(of_tap(report), Some(Count { passed: 3, failed: 3 }));
         assert_eq!(of_tap("TAP version 13\nok 1 - it works\n"), None);
-    }
-
-    #[test]
-    fn the_library_is_found_among_what_was_built() {
-        let messages = concat!(
-            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bytes\"},\"filenames\":[\"/t/libbytes.rlib\"]}\n",
-            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"libmigrate_node\"},\"filenames\":[\"/t/liblibmigrate_node.so\"]}\n",
-        );
-        assert_eq!(library(messages), Some("/t/liblibmigrate_node.so".into()));
-        assert_eq!(library(""), None);
     }
 }

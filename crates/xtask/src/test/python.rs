@@ -1,4 +1,4 @@
-//! The Python package: built, put together as a wheel would be, and tested.
+//! The Python package: put together as a wheel would be, and tested.
 //!
 //! The tests are pytest's; mypy, pyright and stubtest are among them. The package is used from a folder instead of
 //! an installed wheel, whose packing takes longer than all tests.
@@ -7,22 +7,19 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use std::process::{Command, Stdio};
 
 use super::Count;
-use crate::command::{cargo, command, line, output, run as run_command};
+use crate::command::{command, line, output, run as run_command};
 use crate::tools::{Folder, read};
+use anyhow::{Context, Result, ensure};
 
-/// Builds the package and runs its tests.
-pub(crate) fn run(root: &Path) -> Result<Count> {
+/// Runs the package's tests, over the library that was built.
+pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
     let tools = install(root)?;
-    let site = tools.join("site");
-    put_together(root, &site, &build(root)?)?;
+    let site = put_together(root, library)?;
 
-    let mut pytest = command(tools.join("bin/python3"), &root.join("crates/py"));
+    let mut pytest = command(interpreter(root), &root.join("crates/py"));
     pytest
         .args(["-m", "pytest", "--quiet", "--color=no"])
         .env("PYTHONPATH", &site)
@@ -68,26 +65,26 @@ fn install(root: &Path) -> Result<PathBuf> {
     Ok(folder.path)
 }
 
-/// Builds the native half; where it is.
-fn build(root: &Path) -> Result<PathBuf> {
-    let mut cargo = cargo(root);
-    cargo.args(["build", "--locked", "--package", "libmigrate-py", "--message-format=json-render-diagnostics"]);
-    println!("$ {}", line(&cargo));
-    library(&output(&mut cargo)?).context("cargo built no libmigrate_py")
+/// A program of the repository, over the library that was built.
+pub(crate) fn program(root: &Path, library: &Path, source: &str) -> Result<Command> {
+    let site = put_together(root, library)?;
+    let mut python = command(interpreter(root), root);
+    python.arg(root.join(source)).env("PYTHONPATH", site).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(python)
 }
 
-/// The library among what cargo says that it built.
-fn library(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
-    let mut built = messages.filter(|message| message["target"]["name"] == "libmigrate_py");
-    built.find_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+/// The interpreter of the tests' virtual environment.
+fn interpreter(root: &Path) -> PathBuf {
+    root.join(".tools/python-binding/bin/python3")
 }
 
-/// The package as it is in a wheel: Python's half, and the native one under its own name.
-fn put_together(root: &Path, site: &Path, library: &Path) -> Result<()> {
+/// The package as it is in a wheel, in a folder of its own, which is given: Python's half, and the native one under
+/// its own name.
+pub(crate) fn put_together(root: &Path, library: &Path) -> Result<PathBuf> {
+    let site = root.join(".tools/python-site");
     let (from, to) = (root.join("crates/py/python/libmigrate"), site.join("libmigrate"));
     if site.exists() {
-        fs::remove_dir_all(site).with_context(|| format!("cannot remove {}", site.display()))?;
+        fs::remove_dir_all(&site).with_context(|| format!("cannot remove {}", site.display()))?;
     }
     fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in fs::read_dir(&from).with_context(|| format!("cannot list {}", from.display()))? {
@@ -98,7 +95,8 @@ fn put_together(root: &Path, site: &Path, library: &Path) -> Result<()> {
         }
     }
     let native = to.join("_native.abi3.so");
-    symlink(library, &native).with_context(|| format!("cannot link {}", native.display()))
+    symlink(library, &native).with_context(|| format!("cannot link {}", native.display()))?;
+    Ok(site)
 }
 
 /// Reads pytest's closing line, `1 failed, 160 passed in 12.34s`.
@@ -132,15 +130,5 @@ mod tests {
         assert_eq!(of_pytest("1 error in 0.04s"), count(0, 1));
         assert_eq!(of_pytest("no tests ran in 0.01s"), None);
         assert_eq!(of_pytest("8.20s call     tests/test_process.py::test_it"), None);
-    }
-
-    #[test]
-    fn the_library_is_found_among_what_was_built() {
-        let messages = concat!(
-            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bytes\"},\"filenames\":[\"/t/libbytes.rlib\"]}\n",
-            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"libmigrate_py\"},\"filenames\":[\"/t/liblibmigrate_py.so\"]}\n",
-        );
-        assert_eq!(library(messages), Some("/t/liblibmigrate_py.so".into()));
-        assert_eq!(library(""), None);
     }
 }

@@ -1,0 +1,107 @@
+//! A replica goes from language to language: Python begins it and is killed, C goes on and is killed, Node finishes
+//! it, and Rust finds it equal.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{Built, Count, c, node, python};
+use crate::command::{command, line, output};
+
+const MIB: u64 = 1 << 20;
+
+/// Plays it once; it counts as one test.
+pub(crate) fn run(root: &Path, built: &Built) -> Result<Count> {
+    let scratch = tempfile::tempdir().context("cannot make a folder")?;
+    let programs = Programs {
+        python: python::program(root, &built.python()?, "tests/take_over/take_over.py")?,
+        c: command(c::program(root, &built.c()?, scratch.path(), "tests/take_over/take_over.c")?, root),
+        node: node::program(root, &built.node()?, "tests/take_over/take_over.mjs"),
+        rust: command(built.example("replicate")?, root),
+    };
+    Ok(match play(programs) {
+        Ok(()) => {
+            println!("ok a replica is begun in Python, gone on with in C, finished in Node and verified in Rust");
+            Count { passed: 1, failed: 0 }
+        }
+        Err(error) => {
+            println!("FAILED the take-over across languages: {error:#}");
+            Count { passed: 0, failed: 1 }
+        }
+    })
+}
+
+/// The programs that take part, each without its arguments.
+struct Programs {
+    python: Command,
+    c: Command,
+    node: Command,
+    /// The example `replicate`.
+    rust: Command,
+}
+
+fn play(programs: Programs) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let (disk, replica) = (folder.path().join("disk.raw"), folder.path().join("replica.vhd"));
+    // Every word is another, so that nothing can be left out for being zero or the same.
+    let bytes: Vec<u8> =
+        (0..48 * MIB / 4).flat_map(|at| (at as u32).wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(&disk, &bytes).context("cannot write the disk")?;
+
+    let mut legs = [("Python", programs.python), ("C", programs.c)];
+    for (at, (language, program)) in legs.iter_mut().enumerate() {
+        program.arg(folder.path()).arg((8 * MIB).to_string());
+        let resumed = killed_in_the_middle(program).with_context(|| format!("{language} was to begin"))?;
+        ensure!(at == 0 || resumed > 0, "{language} began anew");
+    }
+    let mut node = programs.node;
+    let lines = events(&output(node.arg(folder.path()).arg("0"))?)?;
+    let resumed =
+        lines.iter().find(|event| event["type"] == "cycle_started").and_then(|event| event["resumed"].as_u64());
+    ensure!(resumed.is_some_and(|resumed| resumed > 0), "Node began anew: {lines:?}");
+    let done = lines.last().context("Node said nothing")?;
+    ensure!(done["type"] == "done" && done["point"]["cycle"] == 1, "Node ended with {done}");
+    ensure!(done["point"]["kind"] == "initial", "Node ended with {done}");
+
+    let mut rust = programs.rust;
+    rust.arg("--source").arg(&disk).arg("--target").arg(&replica).arg("--state").arg(folder.path().join("state"));
+    output(rust.args(["--format", "raw", "--verify", "--json"])).context("Rust found it different")?;
+    let copied = fs::read(&replica).with_context(|| format!("cannot read {}", replica.display()))?;
+    ensure!(copied.get(..bytes.len()) == Some(&bytes[..]), "the replica's bytes are not the disk's");
+    Ok(())
+}
+
+/// Starts a program, kills it when it has sent some MiB, and says how many bytes it found done by others.
+fn killed_in_the_middle(program: &mut Command) -> Result<u64> {
+    let line = line(program);
+    println!("$ {line}");
+    let mut child = program.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let printed = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut resumed = None;
+    let mut killed = false;
+    for printed in printed {
+        let event: Value = serde_json::from_str(&printed.context("cannot read what it prints")?)?;
+        match event["type"].as_str() {
+            Some("cycle_started") => resumed = event["resumed"].as_u64(),
+            // What was sent a second ago has settled.
+            Some("progress") if event["counts"]["sent"].as_u64() >= resumed.map(|resumed| resumed + 10 * MIB) => {
+                child.kill().context("cannot kill it")?;
+                killed = true;
+                break;
+            }
+            Some("done" | "error") => break,
+            _ => {}
+        }
+    }
+    let status = child.wait().context("cannot wait for it")?;
+    ensure!(killed, "`{line}` was to be killed in the middle, but ended with {status}");
+    resumed.context("its cycle never started")
+}
+
+fn events(printed: &str) -> Result<Vec<Value>> {
+    printed.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+}
