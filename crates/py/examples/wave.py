@@ -253,7 +253,7 @@ async def run(options: argparse.Namespace, console: Console) -> int:
                         await credential.close()
     for disk in disks:
         if disk.error is not None:
-            console.print(f"{disk.server} {disk.name}: {disk.error}", style="red", markup=False)
+            console.print(f"{disk.server} {disk.name}: {disk.error}", style="red", markup=False, soft_wrap=True)
     if options.report is not None:
         write_report(options.report, disks)
     return int(any(disk.error is not None or disk.verified is False for disk in disks))
@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asyncio.run(run(options, console))
     except WrongList as wrong:
-        console.print(str(wrong), style="red", markup=False)
+        console.print(str(wrong), style="red", markup=False, soft_wrap=True)
         return 2
 
 

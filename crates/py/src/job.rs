@@ -1,7 +1,7 @@
 //! What is under way, as a Python object.
 
 use std::process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libmigrate::extent::Extent;
 use libmigrate_embed::Failure;
@@ -110,6 +110,21 @@ impl Job {
             if is_ending() {
                 self.running.cancel();
             }
+        }
+    }
+
+    /// Waits for at most `limit` seconds; whether it has ended by then, and if so, its result is gone. A signal, such
+    /// as Ctrl-C, cancels the job.
+    fn ends_within(&self, py: Python<'_>, limit: f64) -> PyResult<bool> {
+        check_process(self.started_in)?;
+        let until = Duration::try_from_secs_f64(limit).ok().and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
+            let ended = without_interpreter(py, || self.running.wait(left.min(SLICE)))?.map_err(failed)?;
+            if ended.is_some() || left.is_zero() {
+                return Ok(ended.is_some());
+            }
+            py.check_signals().inspect_err(|_| self.running.cancel())?;
         }
     }
 

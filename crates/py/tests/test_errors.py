@@ -69,7 +69,14 @@ def test_results_are_pickled(engine: lm.Engine, tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(point)) == point
 
 
-def test_the_engines_words_for_what_was_wrong_hold_no_exception_of_the_border(engine: lm.Engine) -> None:
+def test_a_traceback_begins_with_what_the_user_did(engine: lm.Engine, tmp_path: Path) -> None:
     with pytest.raises(lm.SourceError) as raised:
         engine.open_source("/nowhere/web01.raw", format="raw")
-    assert raised.value.__cause__ is None and raised.value.__suppress_context__
+    assert raised.value.__cause__ is None and raised.value.__context__ is None
+    mistake = ZeroDivisionError()
+    with pytest.raises(lm.SourceError) as raised:
+        try:
+            raise mistake
+        except ZeroDivisionError:
+            engine.open_source("/nowhere/web01.raw", format="raw")
+    assert raised.value.__context__ is mistake and not raised.value.__suppress_context__

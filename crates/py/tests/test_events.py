@@ -51,6 +51,27 @@ def test_a_wait_with_a_limit_ends_without_an_event(engine: lm.Engine) -> None:
     asked = time.monotonic()
     assert engine.events().next(timeout=0.2) is None
     assert 0.2 <= time.monotonic() - asked < 5
+    with pytest.raises(lm.ArgumentError):
+        engine.events().next(timeout=-1)
+
+
+def test_a_wait_with_a_limit_ends_with_the_event_or_the_engine(tmp_path: Path) -> None:
+    engine = lm.Engine(state_dir=tmp_path / "state")
+    events = engine.events()
+    opening = threading.Timer(0.1, lambda: engine.open_replica(tmp_path / "r.vhd", lm.Source.pushed(4096)))
+    opening.start()
+    event = events.next(timeout=30)
+    assert event is not None and event.type == "opened"
+    opening.join()
+    closing = threading.Timer(0.1, engine.close)
+    closing.start()
+    asked = time.monotonic()
+    with pytest.raises(lm.ClosedError):
+        events.next(timeout=30)
+    assert time.monotonic() - asked < 10
+    closing.join()
+    with pytest.raises(lm.ClosedError):
+        events.next(timeout=30)
 
 
 def test_a_type_that_this_version_does_not_know_is_a_plain_event() -> None:

@@ -105,9 +105,13 @@ def test_a_cycle_that_is_left_without_a_seal_counts_for_nothing(engine: lm.Engin
         with pytest.raises(ZeroDivisionError):
             with replica.begin(source) as cycle:
                 1 / 0  # noqa: B018
-        with pytest.raises(lm.Cancelled):
+        with pytest.raises(lm.ClosedError):
             cycle.next()
         assert replica.recovery_points() == []
+        with replica.begin(source) as stopped:
+            stopped.stop()
+            with pytest.raises(lm.Cancelled):
+                stopped.next()
         with replica.begin(source) as cycle:
             cycle.copy_from(Disk(bytes(2 * MIB)))
             assert cycle.seal().counts.done == 2 * MIB

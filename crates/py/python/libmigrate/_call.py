@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from . import _native
-from ._errors import Witness, translate
+from ._errors import Witness, checked, translate
 
 T = TypeVar("T")
 
@@ -36,10 +36,7 @@ class Call(Generic[T]):
 
     def wait(self) -> T:
         """Starts it and blocks until it has ended."""
-        try:
-            return self._read(self._start().wait())
-        except _native.Failed as failed:
-            raise translate(failed, self._witnesses)
+        return checked(lambda: self._read(self._start().wait()), self._witnesses)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
@@ -50,7 +47,11 @@ class Call(Generic[T]):
             await ended(job)
             return self._read(job.take())
         except _native.Failed as failed:
-            raise translate(failed, self._witnesses)
+            error = translate(failed, self._witnesses)
+        try:
+            raise error
+        finally:
+            del error
 
 
 def nothing(_: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from . import _native, events
 from ._call import Call, nothing
 from ._ending import engines
-from ._errors import Witness, translate, wrong_type, wrong_value
+from ._errors import Witness, checked, closed, wrong_type, wrong_value
 from ._places import Source, SourceLike, Target, as_source, as_target
 from ._served import Seen, TokenCredential, serve_tokens
-from ._settings import ExtentLike, StrPath, extents, number, path, text, to_json
+from ._settings import ExtentLike, StrPath, extents, number, path, seconds, text, to_json
 from .values import Extent, Finding, Garbage, NetworkReport, Outcome, RecoveryPoint, VerifyReport
 
 T = TypeVar("T")
@@ -32,10 +32,7 @@ class EngineCalls:
     def __init__(self, settings: Mapping[str, Any] | None, more: Mapping[str, Any]) -> None:
         if settings is not None and not isinstance(settings, Mapping):
             raise wrong_type("engine", f"it is a {type(settings).__name__}, not a mapping")
-        try:
-            self.native = _native.Engine(to_json("engine", {**(settings or {}), **more}))
-        except _native.Failed as failed:
-            raise translate(failed)
+        self.native = checked(lambda: _native.Engine(to_json("engine", {**(settings or {}), **more})))
         engines.add(self)
 
     def open_source(self, place: StrPath | None, settings: Mapping[str, Any]) -> Call[Source]:
@@ -65,16 +62,10 @@ class EngineCalls:
         seen = Seen(lambda code: code.partition(".")[0] == "arm")
         token, tokens = _native.Token.served()
         serve_tokens(tokens, credential, seen)
-        try:
-            return ProjectCalls(_native.Project(self.native, asked, token), self, (seen,))
-        except _native.Failed as failed:
-            raise translate(failed)
+        return checked(lambda: ProjectCalls(_native.Project(self.native, asked, token), self, (seen,)))
 
     def events(self, after: int) -> _native.Events:
-        try:
-            return self.native.events(number("after", after))
-        except _native.Failed as failed:
-            raise translate(failed)
+        return checked(lambda: self.native.events(number("after", after)))
 
     def preflight_network(
         self, targets: Iterable[str | Mapping[str, Any]], settings: Mapping[str, Any]
@@ -84,24 +75,14 @@ class EngineCalls:
         return Call(lambda: self.native.preflight_network(asked), _read(NetworkReport.of))
 
     def set_bytes_per_second(self, limit: int | None) -> None:
-        try:
-            self.native.set_bytes_per_second(None if limit is None else number("bytes_per_second", limit))
-        except _native.Failed as failed:
-            raise translate(failed)
+        checked(lambda: self.native.set_bytes_per_second(None if limit is None else number("bytes_per_second", limit)))
 
     def set_schedule(self, schedule: Mapping[str, Any] | None) -> None:
-        try:
-            self.native.set_schedule(None if schedule is None else to_json("schedule", schedule))
-        except _native.Failed as failed:
-            raise translate(failed)
+        checked(lambda: self.native.set_schedule(None if schedule is None else to_json("schedule", schedule)))
 
     def close(self, limit: float) -> None:
-        if not isinstance(limit, (int, float)) or not limit >= 0:
-            raise wrong_value("timeout", "it is no number of seconds")
-        try:
-            self.native.close(limit)
-        except _native.Failed as failed:
-            raise translate(failed)
+        limit = seconds("timeout", limit)
+        checked(lambda: self.native.close(limit))
 
 
 class ReplicaCalls:
@@ -182,24 +163,36 @@ class CycleCalls:
     """A cycle's."""
 
     def __init__(self, native: _native.Cycle, engine: EngineCalls, witnesses: tuple[Witness, ...]) -> None:
-        self.native = native
+        self._native: _native.Cycle | None = native
         self.engine = engine
         self.witnesses = witnesses
 
+    @property
+    def native(self) -> _native.Cycle:
+        if self._native is None:
+            raise closed("cycle")
+        return self._native
+
+    def stop(self) -> None:
+        if self._native is not None:
+            self._native.stop()
+
+    def leave(self) -> None:
+        """Stops it and lets go of it, whoever else still refers to this, so that another can begin."""
+        self.stop()
+        self._native = None
+
     def next(self) -> Call[Extent | None]:
-        return Call(self.native.next, lambda wanted: wanted and Extent(*wanted), self.witnesses)
+        return Call(lambda: self.native.next(), lambda wanted: wanted and Extent(*wanted), self.witnesses)
 
     def push(self, offset: int, data: bytes) -> Call[None]:
         return Call(lambda: self.native.push(offset, data), nothing, self.witnesses)
 
     def try_push(self, offset: int, data: bytes) -> bool:
-        try:
-            return self.native.try_push(offset, data)
-        except _native.Failed as failed:
-            raise translate(failed, self.witnesses)
+        return checked(lambda: self.native.try_push(offset, data), self.witnesses)
 
     def room(self) -> Call[None]:
-        return Call(self.native.room, nothing, self.witnesses)
+        return Call(lambda: self.native.room(), nothing, self.witnesses)
 
     def copy_from(self, source: SourceLike) -> Call[None]:
         of = as_source(source)
@@ -207,7 +200,7 @@ class CycleCalls:
         return Call(lambda: self.native.copy_from(of._handle), nothing, witnesses)
 
     def seal(self) -> Call[RecoveryPoint]:
-        return Call(self.native.seal, _read(RecoveryPoint.of), self.witnesses)
+        return Call(lambda: self.native.seal(), _read(RecoveryPoint.of), self.witnesses)
 
 
 class ProjectCalls:
@@ -261,11 +254,14 @@ def piece(offset: int, data: Any) -> tuple[int, bytes]:
 
 def next_event(native: _native.Events) -> events.Event | None:
     """The next event, if there is one already."""
-    try:
-        told = native.try_next()
-    except _native.Failed as failed:
-        raise translate(failed)
+    told = checked(native.try_next)
     return None if told is None else events.of(json.loads(told))
+
+
+def event_within(native: _native.Events, timeout: float) -> bool:
+    """Waits for an event; whether there is one to take, or the engine was closed."""
+    limit = seconds("timeout", timeout)
+    return checked(lambda: native.wait().ends_within(limit))
 
 
 def control(function: str, /, **input: Any) -> Any:
@@ -273,7 +269,4 @@ def control(function: str, /, **input: Any) -> Any:
 
     `control("lifecycle")` is the state machine, `control("markdown", plan=...)` a plan as a text.
     """
-    try:
-        return json.loads(_native.control(text("function", function), to_json("input", input)))
-    except _native.Failed as failed:
-        raise translate(failed)
+    return checked(lambda: json.loads(_native.control(text("function", function), to_json("input", input))))

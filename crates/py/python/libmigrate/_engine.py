@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._call import Call, nothing
-from ._calls import CycleCalls, EngineCalls, ProjectCalls, ReplicaCalls, next_event, piece
-from ._errors import ClosedError
+from ._calls import CycleCalls, EngineCalls, ProjectCalls, ReplicaCalls, event_within, next_event, piece
+from ._errors import ClosedError, closed
 from ._places import Source, SourceLike, Target
 from ._served import TokenCredential
 from ._settings import StrPath
@@ -131,17 +130,12 @@ class Events(Iterator[Event]):
 
     def next(self, timeout: float) -> Event | None:
         """The next event, if there is one within so many seconds. `ClosedError` when there will be none."""
-        until = time.monotonic() + timeout
-        pause = 0.001
-        while True:
+        event = next_event(self._native)
+        if event is None and event_within(self._native, timeout):
             event = next_event(self._native)
-            if event is not None:
-                return event
-            left = until - time.monotonic()
-            if left <= 0:
-                return None
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, 0.05)
+            if event is None:
+                raise closed("engine")
+        return event
 
 
 class Replica:
@@ -305,7 +299,7 @@ class Cycle:
 
     def stop(self) -> None:
         """Stops the cycle without sealing it. Never waits; safe to repeat."""
-        self._calls.native.stop()
+        self._calls.stop()
 
     def __iter__(self) -> Iterator[Extent]:
         while True:
@@ -320,7 +314,7 @@ class Cycle:
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        self._calls.leave()
 
     def __repr__(self) -> str:
         return "<libmigrate.Cycle>"

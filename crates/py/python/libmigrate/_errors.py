@@ -8,10 +8,12 @@ area (`SourceError`, `TargetError`, ...) and of one for its kind (`RetryableErro
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from . import _native
+
+T = TypeVar("T")
 
 
 class LibmigrateError(Exception):
@@ -239,6 +241,20 @@ def wrong_type(argument: str, problem: str) -> LibmigrateError:
     return _argument(argument, problem, type=True)
 
 
+def closed(what: str) -> LibmigrateError:
+    """Something was closed before."""
+    return of_failure(
+        {
+            "code": "call.closed",
+            "kind": "caller",
+            "retryable": False,
+            "message": f"the {what} is closed",
+            "remedy": "open a new one",
+            "causes": [],
+        }
+    )
+
+
 class Witness(Protocol):
     """Whoever calls code of the user's and keeps what that raised."""
 
@@ -247,9 +263,24 @@ class Witness(Protocol):
 
 
 def translate(failed: _native.Failed, witnesses: tuple[Witness, ...] = ()) -> LibmigrateError:
-    """The error that came out of the native half, and where it came from."""
+    """The error that came out of the native half, and where it came from. To be raised after the `except` clause, so
+    that what Python says of it begins with what the user did."""
     error = of_failure(json.loads(failed.args[0]))
     for witness in witnesses:
-        error.__cause__ = witness.testify(error.code) or error.__cause__
-    error.__suppress_context__ = True
+        raised = witness.testify(error.code)
+        if raised is not None:
+            error.__cause__ = raised
     return error
+
+
+def checked(work: Callable[[], T], witnesses: tuple[Witness, ...] = ()) -> T:
+    """What `work` gives, or the error that comes out of the native half."""
+    try:
+        return work()
+    except _native.Failed as failed:
+        error = translate(failed, witnesses)
+    try:
+        raise error
+    finally:
+        # The error refers to this frame: what it keeps alive would stay until the next garbage collection.
+        del error

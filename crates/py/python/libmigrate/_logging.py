@@ -9,7 +9,7 @@ import threading
 
 from . import _native
 from ._ending import start_thread
-from ._errors import translate, wrong_type, wrong_value
+from ._errors import checked, wrong_type, wrong_value
 from .values import time_of
 
 _LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG, "trace": 5}
@@ -21,10 +21,7 @@ _open: _Bridge | None = None
 class _Bridge:
     def __init__(self, level: str) -> None:
         self._stopped = threading.Event()
-        try:
-            self._logs: _native.Logs | None = _native.Logs(level)
-        except _native.Failed as failed:
-            raise translate(failed)
+        self._logs: _native.Logs | None = checked(lambda: _native.Logs(level))
         self._thread = start_thread("libmigrate-log", self._hand_over)
 
     def stop(self) -> None:

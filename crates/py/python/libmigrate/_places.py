@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from . import _native
-from ._errors import translate, wrong_type, wrong_value
+from ._errors import checked, wrong_type, wrong_value
 from ._served import (
     NamedKeyCredential,
     ReadableDisk,
@@ -54,10 +54,7 @@ class Source:
         fields: dict[str, Any] = {"size_bytes": number("size_bytes", size_bytes), **settings}
         if "zero" in fields:
             fields["zero"] = extents("zero", fields["zero"])
-        try:
-            return cls._of(_native.Source.pushed(to_json("source", fields)))
-        except _native.Failed as failed:
-            raise translate(failed)
+        return checked(lambda: cls._of(_native.Source.pushed(to_json("source", fields))))
 
     @classmethod
     def served(cls, disk: ReadableDisk) -> Source:
@@ -89,10 +86,7 @@ class Source:
         fields["max_in_flight"] = max(4, threads)
         if threads == 0:
             raise wrong_value("source.max_in_flight", "it is 0")
-        try:
-            native, reads = _native.Source.served(to_json("source", fields))
-        except _native.Failed as failed:
-            raise translate(failed)
+        native, reads = checked(lambda: _native.Source.served(to_json("source", fields)))
         seen = Seen(lambda code: code.partition(".")[0] in ("source", "cycle"))
         serve_reads(reads, disk, seen, threads)
         return cls._of(native, seen)
@@ -198,10 +192,7 @@ class Target:
             serve_tokens(tokens, credential, self._seen)
         elif credential is not None:
             raise wrong_type("target.credential", f"a {type(credential).__name__} has no get_token()")
-        try:
-            self._handle = _native.Target(to_json("target", fields), token)
-        except _native.Failed as failed:
-            raise translate(failed)
+        self._handle = checked(lambda: _native.Target(to_json("target", fields), token))
 
     @property
     def location(self) -> str:

@@ -222,6 +222,13 @@ def number(what: str, value: object, bits: int = 64) -> int:
     return number
 
 
+def seconds(what: str, value: object) -> float:
+    """A time to wait."""
+    if isinstance(value, (int, float)) and value >= 0:
+        return float(value)
+    raise wrong_value(what, "it is no number of seconds")
+
+
 def text(what: str, value: object) -> str:
     """A text."""
     if isinstance(value, str):

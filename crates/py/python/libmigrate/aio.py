@@ -284,7 +284,7 @@ class Cycle:
 
     def stop(self) -> None:
         """Stops the cycle without sealing it. Never waits; safe to repeat."""
-        self._calls.native.stop()
+        self._calls.stop()
 
     async def __aiter__(self) -> AsyncIterator[Extent]:
         while True:
@@ -299,7 +299,7 @@ class Cycle:
     async def __aexit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        self._calls.leave()
 
     def __repr__(self) -> str:
         return "<libmigrate.aio.Cycle>"
