@@ -3,7 +3,7 @@
 use libmigrate::control::ArmId;
 use libmigrate::control::cutover::{Cutover, Left, Leftover, Record};
 use libmigrate::error::Diagnose;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{Kept, World};
 
@@ -57,10 +57,7 @@ async fn a_clean_up_deletes_only_what_is_tagged_and_recorded() {
     let (untagged, held) = (test.disks()[1].id.clone(), test.nics()[1].id.clone());
     world.fake.change(untagged.as_str(), |disk| disk["tags"] = json!({}));
     let stranger = world.id("Microsoft.Compute/disks", "stranger");
-    world.fake.place(
-        stranger.as_str(),
-        json!({ "location": "centralus", "tags": { "libmigrate-cutover": test.cutover().to_string() } }),
-    );
+    world.place_foreign(&stranger, &json!({ "libmigrate-cutover": test.cutover().to_string() }));
 
     let other = json!({ "id": world.id("Microsoft.Compute/virtualMachines", "other") });
     let cutover = Cutover::new(&world.client, &test, &kept);
@@ -153,7 +150,7 @@ async fn completion_deletes_what_is_named_and_ends_the_way_back() {
     let old = world.id("Microsoft.Compute/disks", "of-an-earlier-attempt");
     let bystander = world.id("Microsoft.Compute/disks", "bystander");
     for id in [&old, &bystander] {
-        world.fake.place(id.as_str(), json!({ "location": "centralus", "properties": { "diskState": "Unattached" } }));
+        world.place_foreign(id, &Value::Null);
     }
     let cutover = Cutover::new(&world.client, &plan, &kept);
     let complete = async |named: &[ArmId]| cutover.complete(&mut kept.record(&plan), named, &world.cancel).await;

@@ -6,7 +6,7 @@ use libmigrate::control::arm::ArmError;
 use libmigrate::control::cutover::{Cutover, CutoverError, Outcome, Record};
 use libmigrate::error::Diagnose;
 use libmigrate_test_support::fake_arm::{ArmError as ServiceError, ArmFault};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{Kept, World};
 
@@ -58,8 +58,7 @@ async fn a_name_that_is_taken_ends_the_run_before_anything_is_changed_there() {
         let world = World::start().await;
         let plan = world.production();
         let id = &World::ids(&plan)[taken];
-        let foreign = json!({ "location": "centralus", "properties": { "provisioningState": "Succeeded" } });
-        world.fake.place(id.as_str(), foreign);
+        world.place_foreign(id, &Value::Null);
         let before = world.there(id);
 
         let error = world.run(&plan, &Kept::default()).await.unwrap_err();
@@ -75,8 +74,7 @@ async fn a_machine_that_another_makes_meanwhile_is_not_replaced() {
     let world = World::start().await;
     let (plan, kept) = (world.production(), Kept::default());
     // The read does not find it yet.
-    let foreign = json!({ "location": "centralus", "properties": { "provisioningState": "Succeeded" } });
-    world.fake.place(plan.machine().as_str(), foreign);
+    world.place_foreign(plan.machine(), &Value::Null);
     let hidden = ServiceError::new(404, "ResourceNotFound", "The Resource was not found.");
     world.fake.faults().order("GET", "virtualMachines/web01", 1, ArmFault::Refuse(hidden));
 

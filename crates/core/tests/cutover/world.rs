@@ -132,6 +132,18 @@ impl World {
         ArmId::new(format!("{}/providers/{kind}/{name}", self.scenery.target_group()))
     }
 
+    /// Puts something of somebody else's there, with what the contract says that its kind always has.
+    pub fn place_foreign(&self, id: &ArmId, tags: &Value) {
+        let mut body = json!({ "location": "centralus", "properties": { "provisioningState": "Succeeded" } });
+        if id.is_of("Microsoft.Compute/disks") {
+            body["properties"]["creationData"] = json!({ "createOption": "Empty" });
+        }
+        if !tags.is_null() {
+            body["tags"] = tags.clone();
+        }
+        self.fake.place(id.as_str(), body);
+    }
+
     pub fn there(&self, id: &ArmId) -> Option<Value> {
         self.fake.resource(id.as_str())
     }
