@@ -22,6 +22,8 @@ from azure.mgmt.privatedns import PrivateDnsManagementClient
 from azure.mgmt.privatedns import models as dns_models
 from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservices import models as vault_models
+from azure.mgmt.recoveryservicesbackup import RecoveryServicesBackupClient
+from azure.mgmt.recoveryservicesbackup import models as backup_models
 from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 from azure.mgmt.recoveryservicessiterecovery import models as asr
 from azure.mgmt.storage import StorageManagementClient
@@ -84,10 +86,28 @@ def private_vault():
     offered = list(vaults.private_link_resources.list(GROUP, VAULT))
     group = next(one for one in offered if one.properties.group_id == "AzureSiteRecovery")
     assert len(group.properties.required_members) == 5, group
-    private_endpoint("vault-pe", SCENERY["vault"], "AzureSiteRecovery", group.properties.required_zone_names[0])
+    zone = group.properties.required_zone_names[0]
+    private_endpoint("vault-pe", SCENERY["vault"], "AzureSiteRecovery", zone, manual=True)
+    approve_for_vault(vaults.vaults.get(GROUP, VAULT))
     vault = vaults.vaults.get(GROUP, VAULT)
     assert vault.properties.private_endpoint_state_for_site_recovery == "Enabled", vault
     return vault.identity.principal_id
+
+
+def approve_for_vault(vault):
+    """The owner of the vault lets its private endpoint in: by the client of Backup, whose contract has that."""
+    waiting = vault.properties.private_endpoint_connections[0]
+    connections = client(RecoveryServicesBackupClient, "2024-04-01").private_endpoint_connection
+    at = (VAULT, GROUP, waiting.id.split("/")[-1])
+    connection = connections.get(*at)
+    assert connection.properties.private_link_service_connection_state.status == "Pending", connection
+    assert connection.properties.group_ids == ["AzureSiteRecovery"], connection
+    connection.properties.private_link_service_connection_state = backup_models.PrivateLinkServiceConnectionState(
+        status="Approved", description="approved"
+    )
+    connection = connections.begin_put(*at, connection).result()
+    assert connection.properties.private_link_service_connection_state.status == "Approved", connection
+    assert connection.properties.provisioning_state == "Succeeded", connection
 
 
 def private_endpoint(name, target, group, zone, manual=False):

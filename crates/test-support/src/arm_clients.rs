@@ -42,7 +42,7 @@ pub async fn drive_with_python(fake: &FakeArm, scenery: &Scenery, what: &str) ->
 /// Whether the environment is one that was made since the clients belong to it.
 fn has_clients() -> bool {
     let stamp = std::fs::read_to_string(tools::installed("python/stamp")).unwrap_or_default();
-    stamp.contains("azure-mgmt-recoveryservicessiterecovery")
+    stamp.contains("azure-mgmt-recoveryservicesbackup")
 }
 
 /// What is where, for the script.

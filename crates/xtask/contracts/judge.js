@@ -14,7 +14,7 @@ const oav = require(path.join(process.cwd(), "node_modules", "oav"));
 
 // Paths of long-running operations are in no contract (nor are they to be: clients follow the header).
 const STATUS = new RegExp(
-  "/(replicationOperationStatus|operationStatus|operationResults|operationresults|privateDnsOperationStatuses" +
+  "/(replicationOperationStatus|operationStatus|operationsStatus|operationResults|operationresults|privateDnsOperationStatuses" +
     "|privateDnsOperationResults|operations|asyncoperations|DiskOperations)/[^/?]+(/result)?(\\?|$)",
 );
 

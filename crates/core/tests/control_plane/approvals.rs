@@ -27,6 +27,7 @@ async fn obey(client: &ArmClient, request: &OwnerRequest) {
     let operation = [
         &operations::ROLE_ASSIGNMENTS_CREATE,
         &operations::STORAGE_CONNECTIONS_PUT,
+        &operations::VAULT_CONNECTIONS_PUT,
         &operations::PRIVATE_ZONES_CREATE_OR_UPDATE,
         &operations::VIRTUAL_NETWORK_LINKS_CREATE_OR_UPDATE,
         &operations::RECORD_SETS_CREATE_OR_UPDATE,
@@ -105,19 +106,51 @@ async fn who_may_approve_approves_what_stays_pending() {
 }
 
 #[tokio::test]
-async fn the_endpoint_of_a_vault_is_approved_by_a_person_and_then_found() {
+async fn the_endpoint_of_a_vault_is_asked_for_with_the_request_that_approves_it() {
     let world = World::of(Scenario::HyperV, 1).await;
     world.fake.turn(|knobs| knobs.approval = FakeApproval::Pending);
     let plan = world.plan(Goal::Prepared).await;
     let journal = world.journal("j");
-    let outcome = world.apply(&plan, &journal, &agreed()).await.unwrap();
+    // The owner of the accounts has agreed, and the owner of the vault has not.
+    let accounts = plan.steps.iter().find(|step| step.id.as_str().ends_with("cache01-blob")).unwrap();
+    let approvals = Approvals::of([Approval::GrantRole]).and_step(accounts.id.clone());
+    let options = ApplyOptions { approvals, ..agreed() };
+    let outcome = world.apply(&plan, &journal, &options).await.unwrap();
     let asked = needed(&outcome);
-    assert_eq!((asked.len(), asked[0].requests.len()), (1, 0), "{outcome:#?}");
-    assert!(asked[0].why.contains("approve it in the portal"), "{}", asked[0].why);
+    assert_eq!((asked.len(), asked[0].approval), (1, Some(Approval::ApproveEndpoint)), "{outcome:#?}");
+
     let connections =
         world.fake.resource(&world.scenery.vault()).unwrap()["properties"]["privateEndpointConnections"].clone();
-    assert!(world.fake.answer_connection(connections[0]["id"].as_str().unwrap(), "Approved"));
-    world.complete(&plan, &journal, &agreed()).await;
+    let id = connections[0]["id"].as_str().unwrap();
+    let endpoint = format!("{GROUP}/providers/Microsoft.Network/privateEndpoints/vault1-azuresiterecovery");
+    let state = json!({ "status": "Approved", "description": "approved for replication" });
+    let properties = json!({ "privateEndpoint": { "id": endpoint }, "groupIds": ["AzureSiteRecovery"],
+        "privateLinkServiceConnectionState": state });
+    let exactly = OwnerRequest {
+        method: "PUT".to_owned(),
+        path: format!("{id}?api-version=2024-04-01"),
+        body: Some(json!({ "properties": properties })),
+    };
+    assert_eq!(asked[0].requests, [exactly]);
+
+    obey(&world.client(), &asked[0].requests[0]).await;
+    world.complete(&plan, &journal, &options).await;
+    assert!(world.plan(Goal::Prepared).await.is_empty());
+    assert!(world.effects().values().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn who_may_approve_lets_the_endpoint_of_a_vault_in_and_waits_until_it_has_effect() {
+    let world = World::of(Scenario::HyperV, 1).await;
+    world.fake.turn(|knobs| {
+        knobs.approval = FakeApproval::Pending;
+        knobs.polls_before_done = 3;
+    });
+    world.reach(Goal::Prepared).await;
+    let vault = world.fake.resource(&world.scenery.vault()).unwrap();
+    assert_eq!(vault["properties"]["privateEndpointStateForSiteRecovery"], "Enabled");
+    assert!(world.plan(Goal::Prepared).await.is_empty());
+    assert!(world.effects().values().all(|count| *count == 1));
 }
 
 #[tokio::test]

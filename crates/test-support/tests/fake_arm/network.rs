@@ -109,11 +109,17 @@ async fn a_connection_asked_for_by_hand_waits_and_can_be_rejected() {
     let connection = vault.text("/properties/privateEndpointConnections/0/id").to_owned();
     let rejection =
         json!({ "properties": { "privateLinkServiceConnectionState": { "status": "Rejected", "description": "no" } } });
-    client.put(&connection, &rejection).await;
+    let state = "/properties/manualPrivateLinkServiceConnections/0/properties/privateLinkServiceConnectionState/status";
+    // A vault takes its owner's word up, and carries it out.
+    let taken_up = client.put(&connection, &rejection).await;
+    assert_eq!((taken_up.status, taken_up.text("/properties/provisioningState")), (201, "Pending"));
+    assert_eq!(client.get(&endpoint_id("vault-pe")).await.text(state), "Pending");
+    client.wait(&taken_up).await;
 
     let endpoint = client.get(&endpoint_id("vault-pe")).await;
-    let state = "/properties/manualPrivateLinkServiceConnections/0/properties/privateLinkServiceConnectionState/status";
     assert_eq!(endpoint.text(state), "Rejected");
+    // Said once more, it is so already.
+    assert_eq!(client.put(&connection, &rejection).await.status, 200);
     assert_eq!(client.get(&scenery.vault()).await.text("/properties/privateEndpointStateForSiteRecovery"), "None");
 }
 

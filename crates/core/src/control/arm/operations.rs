@@ -4,7 +4,9 @@
 //! `azure-rest-api-specs`, commit 1aa9126 of 2024-07-12). Of sizes, regions and resource groups the contracts were not
 //! read: theirs are those of the REST API reference ("Resource Skus - List", "Subscriptions - List Locations",
 //! "Resource Groups - Get" and "Resource Groups - Create Or Update") and, for the names, of the reference of the client
-//! for .NET (Microsoft Learn, undated, read 2026-11).
+//! for .NET (Microsoft Learn, undated, read 2026-11). The connections of vaults are those of the contract of Backup
+//! (`recoveryservicesbackup`, bms.json, 2024-04-01: the published example of their PUT) and of Microsoft's Python
+//! client for it (azure-mgmt-recoveryservicesbackup 11.2.0, read 2026-11).
 
 use super::operation::{Operation, Target, delete, get, list, patch, post, put};
 
@@ -16,6 +18,8 @@ const ASSESSMENTS: &str = "2023-03-15";
 const DISCOVERY: &str = "2023-06-06";
 /// The contract of vaults.
 const VAULT_API: &str = "2024-04-01";
+/// The contract of Backup, which has the private endpoint connections of vaults, those of Site Recovery among them.
+const BACKUP: &str = "2024-04-01";
 /// The contract of networks.
 const NETWORK: &str = "2024-01-01";
 /// The contract of private DNS.
@@ -66,6 +70,7 @@ const SERVER_MACHINE: Target = Target::Resource("Microsoft.OffAzure/serverSites/
 const VAULT: Target = Target::Resource("Microsoft.RecoveryServices/vaults");
 const CERTIFICATE: Target = Target::Resource("Microsoft.RecoveryServices/vaults/certificates");
 const VAULT_LINK_RESOURCE: Target = Target::Resource("Microsoft.RecoveryServices/vaults/privateLinkResources");
+const VAULT_CONNECTION: Target = Target::Resource("Microsoft.RecoveryServices/vaults/privateEndpointConnections");
 const PRIVATE_ENDPOINT: Target = Target::Resource("Microsoft.Network/privateEndpoints");
 const PRIVATE_DNS_ZONE_GROUP: Target = Target::Resource("Microsoft.Network/privateEndpoints/privateDnsZoneGroups");
 const VIRTUAL_NETWORK: Target = Target::Resource("Microsoft.Network/virtualNetworks");
@@ -219,6 +224,10 @@ operations! {
     VAULT_LINK_RESOURCES_LIST: list("PrivateLinkResources_List", VAULT, "privateLinkResources", VAULT_API);
     /// Reads one thing of a vault that a private endpoint can reach.
     VAULT_LINK_RESOURCES_GET: get("PrivateLinkResources_Get", VAULT_LINK_RESOURCE, VAULT_API);
+    /// Reads a private endpoint connection of a vault.
+    VAULT_CONNECTIONS_GET: get("PrivateEndpointConnection_Get", VAULT_CONNECTION, BACKUP);
+    /// Approves or rejects a private endpoint connection of a vault.
+    VAULT_CONNECTIONS_PUT: put("PrivateEndpointConnection_Put", VAULT_CONNECTION, BACKUP, &[200, 201]).long_running();
 
     // Private endpoints and the names that lead to them.
     /// Lists the private endpoints of a resource group.

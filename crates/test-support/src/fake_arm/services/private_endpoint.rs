@@ -4,8 +4,11 @@
 //! when the owner approves it, the endpoint gets its addresses, its zone groups write their records, and a vault
 //! says that its private link is on. Before that there are no addresses.
 //!
-//! Source: Azure REST API specification, Network, privateEndpoint.json (2024-01-01); Microsoft Learn, "Manage
-//! private endpoint connections".
+//! Accounts and projects answer the owner's word at once. A vault takes it up (201) and carries it out: its contract is
+//! that of Backup.
+//!
+//! Source: Azure REST API specification, Network, privateEndpoint.json (2024-01-01), and Backup, the example of
+//! `PrivateEndpointConnection_Put` (2024-04-01); Microsoft Learn, "Manage private endpoint connections".
 
 use serde_json::{Value, json};
 
@@ -440,8 +443,11 @@ pub(super) fn of_target(world: &mut World, request: &Request) -> Outcome {
                     "is none of Approved, Rejected, Disconnected",
                 ));
             }
-            let description = state("description").unwrap_or_default().to_owned();
-            settle(world, request.id(), status, &description);
+            let (status, description) = (status.to_owned(), state("description").unwrap_or_default().to_owned());
+            if is_vault(&parent_of(request.id())) {
+                return Ok(settle_later(world, request, status, description));
+            }
+            settle(world, request.id(), &status, &description);
             world.show(request)
         }
         ("DELETE", None) => {
@@ -454,6 +460,28 @@ pub(super) fn of_target(world: &mut World, request: &Request) -> Outcome {
         }
         _ => Err(unknown(request)),
     }
+}
+
+/// What a vault does with its owner's word: a connection that has it already is answered as it is.
+fn settle_later(world: &mut World, request: &Request, status: String, description: String) -> Answer {
+    let id = request.id().to_owned();
+    let there = world.get(&id).cloned().unwrap_or_default();
+    if there["properties"]["privateLinkServiceConnectionState"]["status"] == status.as_str() {
+        return Answer::ok(there);
+    }
+    let name = world.uuid();
+    let links = Links { status: Some(format!("{id}/operationsStatus/{name}")), result: None, name };
+    world.change(&id, |body| body["properties"]["provisioningState"] = "Pending".into());
+    let of = id.clone();
+    let headers = world.begin(request, links, move |world, outcome| {
+        let state = if outcome.is_ok() { "Succeeded" } else { "Failed" };
+        world.change(&of, |body| body["properties"]["provisioningState"] = state.into());
+        if outcome.is_ok() {
+            settle(world, &of, &status, &description);
+        }
+        Ok(world.get(&of).cloned())
+    });
+    Answer::new(201, world.get(&id).cloned().unwrap_or_default()).with(headers)
 }
 
 fn resource(target: &str, offer: &Offer) -> Value {

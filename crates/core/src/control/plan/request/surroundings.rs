@@ -152,19 +152,24 @@ fn approve(action: &Action, target: &ArmId, endpoint: &ArmId, seen: &Observed) -
     let connection = connections.into_iter().flatten().find(|one| one.endpoint() == Some(endpoint));
     let name = connection.and_then(|one| one.id.as_ref().map(ArmId::name).or(one.name.as_deref()));
     let name = name.ok_or_else(|| not_known(action, "the name of its connection"))?;
-    let body = PrivateEndpointConnection::new(PrivateEndpointConnectionProperties {
+    let mut properties = PrivateEndpointConnectionProperties {
         private_link_service_connection_state: Some(ConnectionState::decided(
             ConnectionStatus::Approved,
             "approved for replication",
         )),
         ..PrivateEndpointConnectionProperties::default()
-    });
-    let connection = target.child("privateEndpointConnections", name);
-    // The contract of vaults' connections is that of another service, which nothing here speaks.
-    if account.is_none() {
-        return Err(not_known(action, "how connections of vaults are approved; approve it in the portal: that"));
+    };
+    let id = target.child("privateEndpointConnections", name);
+    if account.is_some() {
+        let body = PrivateEndpointConnection::new(properties);
+        return Ok(operations::STORAGE_CONNECTIONS_PUT.on(&id).with_body(&body)?);
     }
-    Ok(operations::STORAGE_CONNECTIONS_PUT.on(&connection).with_body(&body)?)
+    // The example of the contract sends the whole connection, not only the decision.
+    let told = connection.map(|one| &one.properties);
+    properties.private_endpoint = Some(endpoint.clone().into());
+    properties.group_ids = told.and_then(|told| told.group_ids.clone());
+    let body = PrivateEndpointConnection::new(properties);
+    Ok(operations::VAULT_CONNECTIONS_PUT.on(&id).with_body(&body)?)
 }
 
 /// The names of an endpoint in a zone, each with its addresses.
