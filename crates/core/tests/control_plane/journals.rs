@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use libmigrate::control::Scenario;
-use libmigrate::control::plan::{ApplyError, Goal};
+use libmigrate::control::plan::{ApplyError, ApplyOptions, Approvals, Goal};
 use libmigrate::error::Diagnose;
 
 use super::world::{World, agreed};
@@ -31,6 +31,29 @@ async fn the_journal_of_another_plan_is_refused_and_left_as_it_is() {
     let refused = world.apply(&other, &journal, &agreed()).await.unwrap_err();
     assert!(matches!(&refused, ApplyError::OtherPlan { found, .. } if *found == one.digest()), "{refused}");
     assert_eq!((fs::read(&journal).unwrap(), world.fake.requests().len()), before);
+}
+
+#[tokio::test]
+async fn a_plan_does_not_go_on_with_other_settings_than_it_was_made_of() {
+    let mut world = World::of(Scenario::HyperV, 2).await;
+    let plan = world.plan(Goal::Replicating).await;
+    let journal = world.journal("j");
+    // It begins, and stops where somebody must agree.
+    let options = ApplyOptions { approvals: Approvals::default(), ..agreed() };
+    assert!(!world.apply(&plan, &journal, &options).await.unwrap().is_done());
+    let before = (fs::read(&journal).unwrap(), world.fake.requests().len());
+
+    let size = world.wanted.servers[1].size.replace("Standard_D8s_v3".into());
+    let refused = world.apply(&plan, &journal, &agreed()).await.unwrap_err();
+    let anew = world.apply(&plan, &world.journal("another"), &agreed()).await.unwrap_err();
+
+    assert_eq!((refused.code(), anew.code()), ("plan.other_settings", "plan.other_settings"));
+    assert!(refused.to_string().contains(&plan.settings), "{refused}");
+    assert_eq!((fs::read(&journal).unwrap(), world.fake.requests().len()), before);
+
+    world.wanted.servers[1].size = size;
+    world.complete(&plan, &journal, &agreed()).await;
+    assert!(world.effects().values().all(|count| *count == 1));
 }
 
 #[tokio::test]

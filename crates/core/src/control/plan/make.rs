@@ -58,7 +58,7 @@ pub(super) fn plan(wanted: &MigrationSettings, aim: Aim, seen: &Observed, limits
         // A batch begins when the one before it was accepted.
         before.extend(enabled);
     }
-    Plan { scenario: wanted.scenario, aim: Some(aim), steps: draft.steps, stuck }
+    Plan { scenario: wanted.scenario, settings: wanted.digest(), aim: Some(aim), steps: draft.steps, stuck }
 }
 
 /// See [`super::ask`].
@@ -70,7 +70,8 @@ pub(super) fn ask(wanted: &MigrationSettings, verb: Verb, seen: &Observed) -> Pl
         let why = format!("{verb} was asked for");
         draft.add(Action::Ask { item, verb, shuts_down: false }, Vec::new(), approval, why);
     }
-    Plan { scenario: wanted.scenario, aim: None, steps: draft.steps, stuck: Vec::new() }
+    let settings = wanted.digest();
+    Plan { scenario: wanted.scenario, settings, aim: None, steps: draft.steps, stuck: Vec::new() }
 }
 
 fn item_of<'a>(seen: &'a Observed, server: &ServerSettings) -> Option<&'a Item> {

@@ -54,6 +54,9 @@ use super::{ArmId, Scenario};
 pub struct Plan {
     /// How the servers are migrated.
     pub scenario: Scenario,
+    /// The settings that it was made of, by their [digest](MigrationSettings::digest): requests take from the settings
+    /// what a step does not say itself, so that a plan is done with these settings and no others.
+    pub settings: String,
     /// How far they shall be; none for a plan that asks one thing of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aim: Option<Aim>,

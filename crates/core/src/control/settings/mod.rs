@@ -119,6 +119,12 @@ pub struct TargetSettings {
 }
 
 impl MigrationSettings {
+    /// A name for exactly these settings: BLAKE3 of their JSON, in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let json = serde_json::to_vec(self).expect("settings are made of texts and numbers");
+        blake3::hash(&json).to_hex().to_string()
+    }
+
     /// The storage accounts of this migration, the replication account first.
     pub fn accounts(&self) -> impl Iterator<Item = &ArmId> {
         std::iter::once(&self.replication_account).chain(&self.cache_account)

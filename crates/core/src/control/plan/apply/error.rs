@@ -71,6 +71,14 @@ pub enum ApplyError {
     /// The plan and the settings do not belong together.
     #[error("the plan is for another kind of migration than the settings")]
     OtherScenario,
+    /// The plan was made of other settings than these.
+    #[error("the plan was made of the settings {made_of}, and these are {given}")]
+    OtherSettings {
+        /// The digest of the settings that the plan was made of.
+        made_of: String,
+        /// The digest of the settings that were given.
+        given: String,
+    },
     /// Something else has the name that the step would give, or the place that it would take.
     #[error("{step}: {id} {why}")]
     NameTaken {
@@ -165,6 +173,8 @@ diagnose! {
             "make room on the disk, or give a path that can be written to, and run the same call again";
         OtherScenario: "plan.other_scenario", Caller,
             "give the settings that the plan was made of";
+        OtherSettings: "plan.other_settings", Caller,
+            "give the settings that the plan was made of; where they have changed on purpose, make the plan anew, and give it a journal of its own";
         NameTaken: "plan.name_taken", Fatal,
             "look at what has the name or the place, decide whether it stays, and make the plan anew";
         Missing: "plan.missing", Caller,

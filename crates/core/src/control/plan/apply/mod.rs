@@ -76,7 +76,8 @@ impl fmt::Debug for ApplyOptions {
 
 /// Does the steps of a plan, as far as they can be done now.
 ///
-/// `journal` is a file that is made where there is none; the same plan must be given the same one again. Steps that
+/// `journal` is a file that is made where there is none; the same plan must be given the same one again, and the
+/// settings that the plan was made of. Steps that
 /// wait for somebody's approval, or for a server that is on its way, are left out, with those that come after them;
 /// the others are done. Nothing is deleted but the replication of a server, where the plan says so and somebody has
 /// agreed. Ends within a second of its cancellation.
@@ -117,6 +118,10 @@ pub async fn apply(
 ) -> Result<Outcome, ApplyError> {
     if plan.scenario != wanted.scenario {
         return Err(ApplyError::OtherScenario);
+    }
+    let given = wanted.digest();
+    if plan.settings != given {
+        return Err(ApplyError::OtherSettings { made_of: plan.settings.clone(), given });
     }
     let (path, digest) = (journal.to_owned(), plan.digest());
     let opened = tokio::task::spawn_blocking(move || Journal::open(&path, &digest)).await;

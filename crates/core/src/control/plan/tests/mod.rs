@@ -93,6 +93,12 @@ fn the_same_settings_and_observation_give_the_same_plan_and_digest() {
     let (one, two) = (of(&wanted, Goal::Migrated, &seen), of(&wanted, Goal::Migrated, &seen));
     assert_eq!((&one, one.digest()), (&two, two.digest()));
     assert_ne!(one.digest(), of(&wanted, Goal::Replicating, &seen).digest());
+    // The settings are part of it, those too that no step says.
+    let mut other = wanted.clone();
+    other.servers[0].size = None;
+    let changed = of(&other, Goal::Migrated, &seen);
+    assert_eq!((&changed.steps, &changed.settings), (&one.steps, &other.digest()));
+    assert_ne!(changed.digest(), one.digest());
 }
 
 #[test]
