@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::ArmId;
 use super::lifecycle::wire::Item;
 use super::model::{
-    AvailabilitySet, ContainerMapping, DiskEncryptionSet, Fabric, Machine, MigrateProject, Policy, PrivateDnsZone,
-    PrivateDnsZoneGroup, PrivateEndpoint, PrivateLinkResource, RecordSet, RecoveryServicesProvider, RoleAssignment,
-    StorageAccount, Vault, VirtualNetwork, VirtualNetworkLink,
+    AvailabilitySet, ContainerMapping, DiskEncryptionSet, Fabric, Machine, MigrateProject, Permission, Policy,
+    PrivateDnsZone, PrivateDnsZoneGroup, PrivateEndpoint, PrivateLinkResource, RecordSet, RecoveryServicesProvider,
+    RoleAssignment, StorageAccount, Vault, VirtualNetwork, VirtualNetworkLink,
 };
 use super::settings::SizeChoice;
 
@@ -46,8 +46,8 @@ pub struct Observed {
     pub records: Vec<RecordSet>,
     /// Who has which roles on the accounts.
     pub grants: Vec<RoleAssignment>,
-    /// What the caller may do, as actions with wildcards; none where nobody has looked.
-    pub caller_actions: Option<Vec<String>>,
+    /// What each of the caller's roles allows on the accounts; none where nobody has looked.
+    pub caller_roles: Option<Vec<Permission>>,
     /// The site's fabric in the vault.
     pub fabric: Option<Fabric>,
     /// Who is registered with the fabric.

@@ -32,8 +32,27 @@ async fn what_is_there_is_read() {
         assert_eq!((size.cores, size.memory_mib, size.data_disks, size.nics), (2, 8192, 4, 2));
         assert!(size.premium_disks && size.generations == [1, 2] && size.zones.len() == 3);
         assert_eq!(seen.sizes.len(), 7, "those of another region are left out");
-        assert_eq!(seen.caller_actions, None, "the fake has no word on it");
+        let roles = seen.caller_roles.unwrap();
+        assert!(roles.len() == 1 && roles[0].allows("Microsoft.Authorization/roleAssignments/write"), "{roles:?}");
     }
+}
+
+#[tokio::test]
+async fn who_may_do_everything_but_grant_is_told_before_anything_is_applied() {
+    let world = World::of(Scenario::HyperV, 1).await;
+    // Contributor, and another role that gives nothing of what it takes away.
+    let kept_from = vec!["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"];
+    world.fake.turn(|knobs| knobs.caller_roles = vec![(vec!["*"], kept_from), (vec!["*/read"], Vec::new())]);
+    let look = async || {
+        let (client, cancel, now) = (world.client(), CancellationToken::new(), jiff::Timestamp::now());
+        let seen = preflight(&client, &world.wanted, Limits::published(), now, None, &cancel).await.unwrap();
+        seen.findings.iter().any(|finding| finding.code() == "role.caller")
+    };
+    assert!(look().await);
+
+    // What one role takes away, another one gives.
+    world.fake.turn(|knobs| knobs.caller_roles.push((vec!["Microsoft.Authorization/*"], Vec::new())));
+    assert!(!look().await);
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub struct Knobs {
     pub principal_delay: u32,
     /// How many reads a new grant stays without effect.
     pub grant_delay: u32,
+    /// What the caller's roles allow, and what each takes away again: `actions` and `notActions`.
+    pub caller_roles: Vec<(Vec<&'static str>, Vec<&'static str>)>,
     /// How many ticks the first pass takes after an item is enabled. At least 1.
     pub seeding_ticks: u32,
     /// How many resources a page of a list holds.
@@ -36,6 +38,8 @@ impl Default for Knobs {
             approval: Approval::Automatic,
             principal_delay: 0,
             grant_delay: 0,
+            // Owner.
+            caller_roles: vec![(vec!["*"], Vec::new())],
             seeding_ticks: 2,
             page_size: 100,
             site_recovery_location: false,

@@ -148,7 +148,7 @@ pub use self::recovery_point::{
     RecoveryPointType, ServiceRecoveryPoint, ServiceRecoveryPointProperties, latest as latest_recovery_point,
 };
 pub use self::resource::{Identity, Page, PublicNetworkAccess, Resource, ResourceRef, Sku};
-pub use self::role::{PrincipalType, Role, RoleAssignment, RoleAssignmentProperties, RoleGrant};
+pub use self::role::{Permission, PrincipalType, Role, RoleAssignment, RoleAssignmentProperties, RoleGrant};
 pub use self::scalar::{Address, Extra, Flag, Stamp};
 pub use self::storage_account::{
     DefaultAction, Endpoints, IpRule, NetworkRuleSet, StorageAccount, StorageAccountKind, StorageAccountProperties,

@@ -99,6 +99,45 @@ wire! {
         /// When it was made.
         created_on: Stamp,
     }
+
+    /// What one of somebody's roles allows and takes away again, as patterns with `*` for any text.
+    ///
+    /// What a role takes away, another role may still give: `notActions` is no prohibition.
+    ///
+    /// Source: Azure REST API specification, `authorization-RoleDefinitionsCalls.json` (2022-04-01), `Permission`;
+    /// Microsoft Learn, "Understand Azure role definitions" (2024).
+    pub struct Permission {
+        /// What it allows to do with resources.
+        actions: Vec<String>,
+        /// What of that it takes away.
+        not_actions: Vec<String>,
+        /// What it allows to do with what is in resources.
+        data_actions: Vec<String>,
+        /// What of that it takes away.
+        not_data_actions: Vec<String>,
+    }
+}
+
+impl Permission {
+    /// Whether it allows an action. Without regard to case.
+    pub fn allows(&self, action: &str) -> bool {
+        let names = |patterns: &Option<Vec<String>>| patterns.iter().flatten().any(|pattern| matches(pattern, action));
+        names(&self.actions) && !names(&self.not_actions)
+    }
+}
+
+/// Whether an action is one of `pattern`.
+fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = action.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// A role that somebody must have somewhere.
@@ -157,6 +196,32 @@ mod tests {
     fn grant(role: Role) -> RoleGrant {
         let scope = ArmId::of_subscription("S").group("g").resource("Microsoft.Storage", "storageAccounts", "cache");
         RoleGrant { scope, principal: "b1d2".to_owned(), role }
+    }
+
+    const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
+
+    #[test]
+    fn wildcards_of_actions_stand_for_any_text() {
+        for pattern in ["*", "Microsoft.Authorization/*", "*/write", "microsoft.authorization/*/WRITE", GRANTING] {
+            assert!(matches(pattern, GRANTING), "{pattern}");
+        }
+        for pattern in ["", "*/read", "Microsoft.Authorization", "Microsoft.Storage/*", "*/write/*/write"] {
+            assert!(!matches(pattern, GRANTING), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_role_does_not_allow_what_it_takes_away() {
+        let role = |actions: &[&str], not_actions: &[&str]| {
+            let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+            let (actions, not_actions) = (Some(owned(actions)), Some(owned(not_actions)));
+            Permission { actions, not_actions, ..Permission::default() }
+        };
+        let contributor = role(&["*"], &["Microsoft.Authorization/*/Delete", "microsoft.authorization/*/write"]);
+        assert!(!contributor.allows(GRANTING));
+        assert!(contributor.allows("Microsoft.Storage/storageAccounts/write"));
+        assert!(role(&["*"], &[]).allows(GRANTING));
+        assert!(!role(&[], &[]).allows(GRANTING));
     }
 
     #[test]

@@ -24,9 +24,7 @@ use crate::private_link::PrivateService;
 
 /// Reads everything that rules and plans look at.
 ///
-/// Sends reads only, one after the other: some dozens, and one more for each private endpoint, zone and page. The
-/// caller's actions are those of its roles without what the roles take away (`notActions`), which no list of patterns
-/// can say: who has `*` may still be kept from something.
+/// Sends reads only, one after the other: some dozens, and one more for each private endpoint, zone and page.
 ///
 /// # Errors
 ///
@@ -196,8 +194,7 @@ impl Reader<'_> {
             }
         }
         if let Some(id) = there.first() {
-            let roles: Option<Vec<Permission>> = self.try_list(operations::PERMISSIONS_LIST.on(id)).await?;
-            seen.caller_actions = roles.map(|roles| roles.into_iter().flat_map(|role| role.actions).collect());
+            seen.caller_roles = self.try_list(operations::PERMISSIONS_LIST.on(id)).await?;
         }
         Ok(())
     }
@@ -312,13 +309,6 @@ impl Location {
         let zones = self.availability_zone_mappings.into_iter().flatten().filter_map(|zone| zone.logical_zone);
         Some(Region { name: self.name?, zones: zones.collect() })
     }
-}
-
-/// What one role of the caller allows.
-#[derive(Deserialize)]
-struct Permission {
-    #[serde(default)]
-    actions: Vec<String>,
 }
 
 /// A size of machines, as the subscription has it in the region; none for what is no size of machines, is not there

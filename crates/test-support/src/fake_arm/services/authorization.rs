@@ -1,4 +1,4 @@
-//! Role assignments and the definitions of the roles that a migration needs.
+//! Role assignments, the definitions of the roles that a migration needs, and what the caller may do.
 //!
 //! A grant to an identity that the directory does not know yet is refused with `PrincipalNotFound`
 //! ([`Knobs::principal_delay`](super::super::Knobs)); that this clears by itself is experience, no document says
@@ -28,6 +28,12 @@ pub(super) fn grants(world: &mut World, request: &Request) -> Outcome {
         ("GET", Some("roleAssignments")) => Ok(list(world, request)),
         ("GET", Some("roleDefinitions")) => {
             let all = ROLES.iter().map(|role| definition(&request.place.scope, role)).collect();
+            Ok(world.page(request, all))
+        }
+        ("GET", Some("permissions")) => {
+            world.read(&request.place.scope)?;
+            let permission = |(actions, not_actions): &(Vec<&str>, Vec<&str>)| json!({ "actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": [] });
+            let all = world.knobs.caller_roles.iter().map(permission).collect();
             Ok(world.page(request, all))
         }
         ("GET", None) => {

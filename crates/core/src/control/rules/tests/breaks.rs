@@ -207,7 +207,13 @@ pub(super) static BREAKS: &[Break] = &[
         seen.grants.push(grant(&cache_id(), Role::StorageBlobDataOwner));
     }),
     of("role.caller", REGISTERED, |_, seen| {
-        seen.caller_actions = Some(vec!["Microsoft.Storage/*".into(), "*/read".into()]);
+        let role = json!({ "actions": ["Microsoft.Storage/*", "*/read"], "notActions": [] });
+        seen.caller_roles = Some(vec![read(role)]);
+    }),
+    // Contributor: everything, and access not.
+    of("role.caller", REGISTERED, |_, seen| {
+        let not_actions = ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"];
+        seen.caller_roles = Some(vec![read(json!({ "actions": ["*"], "notActions": not_actions }))]);
     }),
     all("target.region", |_, seen| seen.regions.clear()),
     all("target.group_missing", |_, seen| seen.groups.truncate(1)),
