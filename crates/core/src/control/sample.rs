@@ -276,7 +276,10 @@ fn mapping(scenario: Scenario) -> super::model::ContainerMapping {
         Scenario::HyperV => json!({}),
         Scenario::AgentBased => json!({ "instanceType": "InMageRcm" }),
     };
-    read(json!({ "name": "containermapping", "properties": { "providerSpecificDetails": details } }))
+    let policy = vault_id().child("replicationPolicies", "migratesitepolicy");
+    read(
+        json!({ "name": "containermapping", "properties": { "policyId": policy, "providerSpecificDetails": details } }),
+    )
 }
 
 fn vault_way(seen: &mut Observed) {

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libmigrate::CancellationToken;
-use libmigrate::control::Scenario;
 use libmigrate::control::lifecycle::Verb;
 use libmigrate::control::limits::Limits;
 use libmigrate::control::plan::{ApplyError, ApplyEvent, ApplyOptions, Goal, Wait, apply, ask, observe};
+use libmigrate::control::settings::{Availability, WindowsLicence};
+use libmigrate::control::{ArmId, Scenario};
+use libmigrate_test_support::fake_arm::{ArmError as ServiceError, ArmFault};
 use serde_json::json;
 
 use super::world::{World, agreed};
@@ -78,14 +80,44 @@ async fn a_server_that_waits_holds_up_none_that_does_not() {
 
 #[tokio::test]
 async fn a_change_of_settings_is_sent_once() {
-    let mut world = World::of(Scenario::VmwareAgentless, 1).await;
-    world.reach(Goal::Replicating).await;
-    world.fake.settle();
-    world.wanted.servers[0].size = Some("Standard_D4s_v3".into());
-    let plan = world.reach(Goal::Replicating).await;
-    assert_eq!(plan.steps.len(), 1);
-    assert_eq!(world.count("PATCH", "web01"), 1);
-    assert!(world.plan(Goal::Replicating).await.is_empty());
+    for &scenario in Scenario::ALL {
+        let mut world = World::of(scenario, 2).await;
+        world.reach(Goal::Replicating).await;
+        world.fake.settle();
+        let server = &mut world.wanted.servers[0];
+        server.size = Some("Standard_D4s_v3".into());
+        server.name = "web01new".into();
+        server.availability = Availability::Zone("2".into());
+        server.licences.windows = WindowsLicence::HybridBenefit;
+        world.wanted.target.network = ArmId::new(world.scenery.test_network());
+        let plan = world.reach(Goal::Replicating).await;
+        let names: Vec<_> = plan.steps.iter().map(|step| step.action.name()).collect();
+        // The network is that of both servers.
+        assert_eq!(names, ["update", "update"], "{scenario}");
+        assert_eq!((world.count("PATCH", "web01"), world.count("PATCH", "web02")), (1, 1), "{scenario}");
+        assert!(world.plan(Goal::Replicating).await.is_empty(), "{scenario}");
+
+        world.reach(Goal::Migrated).await;
+        assert_eq!(world.machines(), ["web01new", "web02"], "{scenario}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_the_service_refuses_is_an_error_with_its_reason_and_is_asked_for_again() {
+    for &scenario in Scenario::ALL {
+        let mut world = World::of(scenario, 1).await;
+        world.reach(Goal::Replicating).await;
+        world.fake.settle();
+        world.wanted.servers[0].size = Some("Standard_D4s_v3".into());
+        let plan = world.plan(Goal::Replicating).await;
+        let refusal = ServiceError::new(400, "150500", "Settings cannot be changed after replication has started.");
+        world.fake.faults().order("PATCH", "web01", 1, ArmFault::Refuse(refusal));
+        let journal = world.journal("j");
+        let refused = world.apply(&plan, &journal, &agreed()).await.unwrap_err();
+        assert!(refused.to_string().contains("Settings cannot be changed"), "{scenario}: {refused}");
+        world.complete(&plan, &journal, &agreed()).await;
+        assert_eq!(world.count("PATCH", "web01"), 1, "{scenario}");
+    }
 }
 
 #[tokio::test]

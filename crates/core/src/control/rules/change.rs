@@ -1,11 +1,12 @@
 //! What was settled before and cannot be settled anew.
 
-use super::case::{ALL, Case, VMWARE};
+use super::case::{ALL, Case, REGISTERED, VMWARE};
 use super::rule::{Found, rules};
-use crate::control::differences;
 use crate::control::model::{ContainerMapping, VmwareCbtMapping};
 use crate::control::observed::same_region;
-use crate::control::settings::{Changeable, changeable};
+use crate::control::plan::policy_of;
+use crate::control::settings::{Changeable, ServerSettings, changeable};
+use crate::control::{Difference, differences};
 use crate::finding::documents::{ARTICLE, AZ_MIGRATE};
 
 rules! {
@@ -21,6 +22,14 @@ rules! {
         "Settings that are fixed when replication starts stay as they are.",
         "leave the setting as it is, or stop the replication of the server and enable it anew: that sends everything again",
         after_start;
+    LATE: "change.late", Warning, REGISTERED, ARTICLE, mended,
+        "Settings of Hyper-V machines and servers with agents are changed before replication starts: the article knows no later change, though the service's contract has one, which a plan asks for.",
+        "look in the portal whether the change is there after the plan has asked for it; where the service refuses it, stop the replication of the server and enable it anew: that sends everything again",
+        late;
+    POLICY: "change.policy", Error, ALL, AZ_MIGRATE,
+        "The container is mapped by the policy that its servers are enabled with.",
+        "look at the container's mapping in the vault; where no server replicates by it, remove it, and a plan maps the container anew",
+        policy;
 }
 
 /// Where a mapping leads; only those of `VMware` say so.
@@ -47,15 +56,35 @@ fn account(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// The settings of servers that replicate that are not what is wanted, and could be changed until then.
+fn changes(case: Case<'_>, until: Changeable) -> impl Iterator<Item = (&ServerSettings, Difference)> {
+    case.wanted.servers.iter().flat_map(move |server| {
+        let item = case.item(server);
+        let changes = item.map(|item| differences(case.wanted, server, item)).unwrap_or_default();
+        let scenario = case.wanted.scenario;
+        let of_those = changes.into_iter().filter(move |one| changeable(one.setting, scenario).until == until);
+        of_those.map(move |one| (server, one))
+    })
+}
+
 fn after_start(case: &Case<'_>, found: &mut Found<'_>) {
-    for server in &case.wanted.servers {
-        let Some(item) = case.item(server) else { continue };
-        for difference in differences(case.wanted, server, item) {
-            let change = changeable(difference.setting, case.wanted.scenario);
-            if change.until == Changeable::BeforeStart {
-                let message = format_args!("{} is fixed since replication started", difference.setting);
-                found.differs(&server.name, message, difference.is, difference.should);
-            }
-        }
+    for (server, Difference { setting, is, should }) in changes(*case, Changeable::BeforeStart) {
+        found.differs(&server.name, format_args!("{setting} is fixed since replication started"), is, should);
+    }
+}
+
+fn late(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, Difference { setting, is, should }) in changes(*case, Changeable::UntilCutover) {
+        found.differs(&server.name, format_args!("{setting} is changed after replication started"), is, should);
+    }
+}
+
+fn policy(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(told) = case.seen.mapping.as_ref().and_then(|mapping| mapping.properties.policy_id.as_ref()) else {
+        return;
+    };
+    let wanted = policy_of(case.wanted);
+    if *told != wanted {
+        found.differs(&case.wanted.container, "the container is mapped by another policy", told, wanted);
     }
 }

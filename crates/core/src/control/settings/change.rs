@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::control::Scenario;
 use crate::control::named::named;
 use crate::finding::Rule;
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, SPECIFICATION};
 
 named! {
     /// A setting that somebody may want to change.
@@ -69,8 +69,10 @@ const fn row(setting: Setting, scenarios: &'static [Scenario], until: Changeable
     Change { setting, scenarios, until, rule }
 }
 
-/// The table. The article says for Hyper-V and agents: "Settings can't be changed after replication starts." For
-/// `VMware` it says so only of the account; Microsoft's own client changes what is `until_cutover` here.
+/// The table. For `VMware` the article says only of the account that it stays; Microsoft's own client changes what is
+/// `until_cutover` here. For Hyper-V and agents the article says: "Settings can't be changed after replication starts";
+/// the service's contract has an operation all the same, and what that takes is `until_cutover` here. The rule
+/// `change.late` tells of the contradiction.
 pub static CHANGES: &[Change] = &[
     row(Setting::Region, VMWARE, Changeable::BeforeStart, AZ_MIGRATE),
     row(Setting::Account, VMWARE, Changeable::BeforeStart, ARTICLE),
@@ -90,14 +92,14 @@ pub static CHANGES: &[Change] = &[
     row(Setting::Disks, OTHERS, Changeable::BeforeStart, ARTICLE),
     row(Setting::DiskType, OTHERS, Changeable::BeforeStart, ARTICLE),
     row(Setting::Encryption, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::VmName, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Size, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::ResourceGroup, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Network, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Nics, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Availability, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Licences, OTHERS, Changeable::BeforeStart, ARTICLE),
-    row(Setting::Tags, OTHERS, Changeable::BeforeStart, ARTICLE),
+    row(Setting::VmName, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Size, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::ResourceGroup, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Network, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Nics, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Availability, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Licences, OTHERS, Changeable::UntilCutover, SPECIFICATION),
+    row(Setting::Tags, OTHERS, Changeable::UntilCutover, SPECIFICATION),
 ];
 
 /// Until when a setting may be changed, and who says so.

@@ -345,32 +345,88 @@ fn protect(world: &mut World, item: &str) {
     turn(world, &item, &json!({ "protectionState": "Protected", "providerSpecificDetails": details }));
 }
 
+/// What an update of Hyper-V changes: the name in the request, and the one that the item has it by.
+const HYPER_V_PROPERTIES: &[(&str, &str)] = &[
+    ("recoveryAzureVMName", "recoveryAzureVmName"),
+    ("recoveryAzureVMSize", "recoveryAzureVMSize"),
+    ("selectedRecoveryAzureNetworkId", "selectedRecoveryAzureNetworkId"),
+    ("selectedSourceNicId", "selectedSourceNicId"),
+    ("enableRdpOnTargetOption", "enableRdpOnTargetOption"),
+    ("licenseType", "licenseType"),
+    ("recoveryAvailabilitySetId", "recoveryAvailabilitySetId"),
+];
+const HYPER_V_DETAILS: &[(&str, &str)] = &[
+    ("recoveryAzureV2ResourceGroupId", "recoveryAzureResourceGroupId"),
+    ("useManagedDisks", "useManagedDisks"),
+    ("targetAvailabilityZone", "targetAvailabilityZone"),
+    ("sqlServerLicenseType", "sqlServerLicenseType"),
+    ("targetVmTags", "targetVmTags"),
+    ("targetManagedDiskTags", "targetManagedDiskTags"),
+    ("targetNicTags", "targetNicTags"),
+];
+/// The same of agents, whose names are the same on both sides.
+const AGENT_DETAILS: &[&str] = &[
+    "targetVmName",
+    "targetVmSize",
+    "targetResourceGroupId",
+    "targetNetworkId",
+    "testNetworkId",
+    "targetAvailabilitySetId",
+    "targetAvailabilityZone",
+    "targetBootDiagnosticsStorageAccountId",
+    "licenseType",
+    "sqlServerLicenseType",
+    "targetVmTags",
+    "targetManagedDiskTags",
+    "targetNicTags",
+];
+
 fn update(world: &mut World, request: &Request) -> Outcome {
+    let given = demand_details(world, request)?.clone();
+    let properties = request.content()?["properties"].clone();
     job::demand_idle(world, request.id())?;
-    let given = request.content()?["properties"].clone();
+    let hyper_v = kind_of(world, request.id()) == HYPER_V;
+    let mut changed = json!({});
+    let mut take = |from: &Value, name: &str, as_name: &str| {
+        if let Some(value) = from.get(name) {
+            changed[as_name] = value.clone();
+        }
+    };
+    if hyper_v {
+        HYPER_V_PROPERTIES.iter().for_each(|(name, as_name)| take(&properties, name, as_name));
+        HYPER_V_DETAILS.iter().for_each(|(name, as_name)| take(&given, name, as_name));
+    } else {
+        AGENT_DETAILS.iter().for_each(|name| take(&given, name, name));
+    }
+    let nics = if hyper_v { &properties["vmNics"] } else { &given["vmNics"] };
+    let nics: Vec<Value> = nics.as_array().into_iter().flatten().map(shown_nic).collect();
+    if !nics.is_empty() {
+        changed["vmNics"] = nics.into();
+    }
     let item = request.id().to_owned();
     Ok(job::start(world, request, work("UpdateVmProperties", "Update the virtual machine"), move |world, outcome| {
-        if outcome.is_err() {
-            return;
+        if outcome.is_ok() {
+            set(world, &item, &json!({ "providerSpecificDetails": changed }));
         }
-        let hyper_v = kind_of(world, &item) == HYPER_V;
-        let known = [
-            ("recoveryAzureVMName", if hyper_v { "recoveryAzureVmName" } else { "targetVmName" }),
-            ("recoveryAzureVMSize", if hyper_v { "recoveryAzureVMSize" } else { "targetVmSize" }),
-            (
-                "selectedRecoveryAzureNetworkId",
-                if hyper_v { "selectedRecoveryAzureNetworkId" } else { "targetNetworkId" },
-            ),
-            ("licenseType", "licenseType"),
-        ];
-        let mut details = json!({});
-        for (from, to) in known {
-            if let Some(value) = given.get(from) {
-                details[to] = value.clone();
-            }
-        }
-        set(world, &item, &json!({ "providerSpecificDetails": details }));
     }))
+}
+
+/// An interface as it is shown: what is asked for under one name is answered under another.
+fn shown_nic(asked: &Value) -> Value {
+    let mut nic = asked.clone();
+    rename(&mut nic, "targetStaticIPAddress", "targetIPAddress");
+    rename(&mut nic, "testStaticIPAddress", "testIPAddress");
+    for configuration in nic["ipConfigs"].as_array_mut().into_iter().flatten() {
+        rename(configuration, "ipConfigName", "name");
+    }
+    nic
+}
+
+fn rename(value: &mut Value, from: &str, to: &str) {
+    let fields = value.as_object_mut();
+    if let Some((fields, taken)) = fields.and_then(|fields| fields.remove(from).map(|taken| (fields, taken))) {
+        fields.insert(to.to_owned(), taken);
+    }
 }
 
 /// Group, name and size of the machine in the target.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! surroundings.rs   vault, private endpoints, zones, roles, policy, mapping
-//! server.rs         a server's settings: what it is enabled with, and what is changed later
+//! server.rs         a server's settings: what it is enabled with
+//! change.rs         the same: what is changed later
 //! ask.rs            the verbs of the lifecycle
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! identity of a vault that is still to be made) is [`Unready`]: whoever does the steps reads it first.
 
 mod ask;
+mod change;
 mod server;
 mod surroundings;
 
@@ -79,7 +81,7 @@ impl OwnerRequest {
 pub fn request(step: &Step, wanted: &MigrationSettings, seen: &Observed) -> Result<Request, Unready> {
     match &step.action {
         Action::Enable { item, .. } => server::enable(item, wanted),
-        Action::Update { item, settings } => server::update(item, settings, wanted),
+        Action::Update { item, .. } => change::update(item, wanted),
         Action::Ask { item, verb, shuts_down } => ask::ask(item, *verb, *shuts_down, wanted, seen),
         action => surroundings::request(action, seen),
     }

@@ -1,7 +1,6 @@
-//! A server's settings on the wire: what it is enabled with, and what is changed later.
+//! A server's settings on the wire: what it is enabled with.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::super::policy_of;
 use super::Unready;
@@ -10,16 +9,18 @@ use crate::control::arm::{Request, operations};
 use crate::control::model::{
     EnableMigration, EnableProtection, EnableProtectionDetails, EnableProtectionProperties, HyperVDiskInput,
     HyperVEnable, InMageRcmDisk, InMageRcmEnable, LicenseType, LinuxLicenseType, ResourceTag, Setting,
-    SqlServerLicenseType, TargetSecurity, TargetSecurityType, UpdateMigration, VmwareCbtDisk, VmwareCbtEnable,
-    VmwareCbtNic, VmwareCbtSecurity, VmwareCbtUpdate, VmwareCbtUpdateDisk,
+    SqlServerLicenseType, TargetSecurity, TargetSecurityType, VmwareCbtDisk, VmwareCbtEnable, VmwareCbtSecurity,
 };
 use crate::control::settings::{
-    AgentSource, Availability, DiskEncryption, HyperVSource, Licences, MigrationSettings, NicRole, NicSettings,
-    Security, ServerSettings, Source, VmwareSource,
+    AgentSource, Availability, DiskEncryption, HyperVSource, Licences, MigrationSettings, NicRole, Security,
+    ServerSettings, Source, VmwareSource,
 };
 
+/// Whether remote desktop is let in to a machine of Hyper-V: the network's rules decide, as for the other kinds.
+pub(super) const REMOTE_DESKTOP: &str = "Never";
+
 /// The server that an item stands for.
-fn server_of<'a>(item: &ArmId, wanted: &'a MigrationSettings) -> Result<&'a ServerSettings, Unready> {
+pub(super) fn server_of<'a>(item: &ArmId, wanted: &'a MigrationSettings) -> Result<&'a ServerSettings, Unready> {
     let found = wanted.servers.iter().find(|server| server.item.eq_ignore_ascii_case(item.name()));
     found.ok_or_else(|| Unready::NoServer { item: item.clone() })
 }
@@ -60,41 +61,41 @@ fn protect(
     Ok(operations::PROTECTED_ITEMS_CREATE.on(item).at_version(version).with_body(&body)?)
 }
 
-fn windows(licences: Licences) -> LicenseType {
+pub(super) fn windows(licences: Licences) -> LicenseType {
     LicenseType::from(licences.windows.as_str())
 }
 
-fn sql(licences: Licences) -> SqlServerLicenseType {
+pub(super) fn sql(licences: Licences) -> SqlServerLicenseType {
     SqlServerLicenseType::from(licences.sql.as_str())
 }
 
 /// Only where somebody has a subscription: the field is not in every version of the contract.
-fn linux(licences: Licences) -> Option<LinuxLicenseType> {
+pub(super) fn linux(licences: Licences) -> Option<LinuxLicenseType> {
     use crate::control::settings::LinuxLicence;
 
     (licences.linux != LinuxLicence::None).then(|| LinuxLicenseType::from(licences.linux.as_str()))
 }
 
-fn zone(server: &ServerSettings) -> Option<String> {
+pub(super) fn zone(server: &ServerSettings) -> Option<String> {
     match &server.availability {
         Availability::Zone(zone) => Some(zone.clone()),
         Availability::None | Availability::Set(_) => None,
     }
 }
 
-fn set(server: &ServerSettings) -> Option<ArmId> {
+pub(super) fn set(server: &ServerSettings) -> Option<ArmId> {
     match &server.availability {
         Availability::Set(set) => Some(set.clone()),
         Availability::None | Availability::Zone(_) => None,
     }
 }
 
-fn map(tags: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+pub(super) fn map(tags: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
     (!tags.is_empty()).then(|| tags.clone())
 }
 
 /// Tags as those want them who take a list of pairs.
-fn list(tags: &BTreeMap<String, String>) -> Option<Vec<ResourceTag>> {
+pub(super) fn list(tags: &BTreeMap<String, String>) -> Option<Vec<ResourceTag>> {
     let pair = |(name, value): (&String, &String)| ResourceTag {
         tag_name: Some(name.clone()),
         tag_value: Some(value.clone()),
@@ -114,7 +115,7 @@ fn subnets(server: &ServerSettings, wanted: &MigrationSettings) -> (String, Opti
     (subnet, test.or_else(|| Some(wanted.target.test.as_ref()?.subnet.clone())))
 }
 
-fn test_network(wanted: &MigrationSettings) -> Option<ArmId> {
+pub(super) fn test_network(wanted: &MigrationSettings) -> Option<ArmId> {
     Some(wanted.target.test.as_ref()?.network.clone())
 }
 
@@ -218,7 +219,7 @@ fn hyper_v(source: &HyperVSource, server: &ServerSettings, wanted: &MigrationSet
         target_azure_v2_resource_group_id: Some(wanted.target.resource_group.clone()),
         target_azure_network_id: Some(wanted.target.network.clone()),
         target_azure_subnet_id: Some(subnets(server, wanted).0),
-        enable_rdp_on_target_option: Some("Never".to_owned()),
+        enable_rdp_on_target_option: Some(REMOTE_DESKTOP.to_owned()),
         target_availability_set_id: set(server),
         target_availability_zone: zone(server),
         target_vm_security_profile: security(server.security),
@@ -267,54 +268,4 @@ fn agent(source: &AgentSource, server: &ServerSettings, wanted: &MigrationSettin
         target_nic_tags: list(&server.tags.nic),
         ..InMageRcmEnable::default()
     }
-}
-
-fn nic(nic: &NicSettings, wanted: &MigrationSettings) -> VmwareCbtNic {
-    let place = nic.role.place();
-    let text = |address: Option<IpAddr>| address.map(|address| address.to_string());
-    VmwareCbtNic {
-        nic_id: Some(nic.id.clone()),
-        is_primary_nic: Some(matches!(nic.role, NicRole::Primary(_)).into()),
-        is_selected_for_migration: Some(place.is_some().into()),
-        target_nic_name: nic.name.clone(),
-        target_subnet_name: place.map(|place| place.subnet.clone().unwrap_or_else(|| wanted.target.subnet.clone())),
-        target_static_ip_address: place.and_then(|place| text(place.address)),
-        test_subnet_name: place
-            .and_then(|place| place.test_subnet.clone().or_else(|| Some(wanted.target.test.as_ref()?.subnet.clone()))),
-        test_static_ip_address: place.and_then(|place| text(place.test_address)),
-        ..VmwareCbtNic::default()
-    }
-}
-
-/// Changes settings of a `VMware` machine that replicates. All settings are sent, as Microsoft's own client does:
-/// what is left out would be reset.
-pub(super) fn update(item: &ArmId, _: &[String], wanted: &MigrationSettings) -> Result<Request, Unready> {
-    let server = server_of(item, wanted)?;
-    let disk = |disk: &crate::control::settings::DiskSettings| VmwareCbtUpdateDisk {
-        disk_id: Some(disk.id.clone()),
-        target_disk_name: disk.name.clone(),
-        is_os_disk: Some(disk.is_os.into()),
-        ..VmwareCbtUpdateDisk::default()
-    };
-    let body = UpdateMigration::of_vmware(VmwareCbtUpdate {
-        target_vm_name: Some(server.name.clone()),
-        target_vm_size: server.size.clone(),
-        target_resource_group_id: Some(wanted.target.resource_group.clone()),
-        target_network_id: Some(wanted.target.network.clone()),
-        test_network_id: test_network(wanted),
-        target_availability_set_id: set(server),
-        target_availability_zone: zone(server),
-        target_boot_diagnostics_storage_account_id: wanted.target.boot_diagnostics.clone(),
-        vm_nics: Some(server.nics.iter().map(|one| nic(one, wanted)).collect()),
-        vm_disks: Some(server.disks.iter().map(disk).collect()),
-        license_type: Some(windows(server.licences)),
-        sql_server_license_type: Some(sql(server.licences)),
-        linux_license_type: linux(server.licences),
-        target_vm_tags: map(&server.tags.vm),
-        target_disk_tags: map(&server.tags.disk),
-        target_nic_tags: map(&server.tags.nic),
-        ..VmwareCbtUpdate::default()
-    });
-    let version = body.version().as_str();
-    Ok(operations::MIGRATION_ITEMS_UPDATE.on(item).at_version(version).with_body(&body)?)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Goal, bare, of};
+use crate::control::lifecycle::wire::Item;
 use crate::control::observed::Observed;
 use crate::control::plan::{OwnerRequest, Plan, Step, Unready, request};
 use crate::control::sample::{self, id, read};
@@ -147,6 +148,66 @@ fn a_changed_size_is_updated_and_nothing_is_left_out_that_would_be_reset() {
     assert_eq!(details["targetVmSize"], "Standard_D4s_v5");
     assert_eq!(details["vmNics"][0]["isPrimaryNic"], "true");
     assert_eq!(details["vmDisks"].as_array().unwrap().len(), 2);
+}
+
+/// The body of the update of a server that has another size than is wanted.
+fn updated(wanted: &MigrationSettings, details: &Value) -> (String, Value) {
+    let scenario = wanted.scenario;
+    let mut seen = sample::observed(scenario);
+    let item = read(json!({ "name": "web01", "properties": { "protectionState": "Protected",
+        "providerSpecificDetails": details } }));
+    seen.items.push(if scenario == Scenario::HyperV { Item::HyperV(item) } else { Item::Agent(item) });
+    seen.items.push(sample::item(scenario, "db01", "Protected", None));
+    let plan = of(wanted, Goal::Replicating, &seen);
+    assert_eq!(super::names(&plan), ["update"]);
+    let asked = OwnerRequest::of(&request(&plan.steps[0], wanted, &seen).unwrap());
+    assert_eq!(asked.method, "PATCH");
+    (asked.path, asked.body.unwrap())
+}
+
+#[test]
+fn a_hyper_v_machine_is_updated_with_all_that_the_contract_takes() {
+    let mut wanted = sample::settings(Scenario::HyperV);
+    wanted.servers[0].availability = Availability::Zone("2".into());
+    sample::address(&mut wanted.servers[0], "10.2.0.9".parse().unwrap());
+    let (path, body) = updated(&wanted, &json!({ "recoveryAzureVMSize": "Standard_D2s_v5" }));
+    assert!(path.ends_with("/replicationProtectedItems/web01?api-version=2024-04-01"), "{path}");
+    let configuration = json!({ "ipConfigName": "ipconfig1", "isPrimary": true, "isSeletedForFailover": true,
+        "recoverySubnetName": "machines", "recoveryStaticIPAddress": "10.2.0.9", "tfoSubnetName": "machines" });
+    let details = json!({ "instanceType": "HyperVReplicaAzure", "useManagedDisks": "true", "targetAvailabilityZone": "2",
+        "recoveryAzureV2ResourceGroupId": wanted.target.resource_group, "sqlServerLicenseType": "NoLicenseType",
+        "vmDisks": [{ "diskId": "web01-data", "targetDiskName": "web01-data" }] });
+    let test = wanted.target.test.as_ref().unwrap();
+    assert_eq!(
+        body,
+        json!({ "properties": {
+            "recoveryAzureVMName": "web01", "recoveryAzureVMSize": "Standard_D4s_v5", "licenseType": "NoLicenseType",
+            "selectedRecoveryAzureNetworkId": wanted.target.network, "selectedTfoAzureNetworkId": test.network,
+            "selectedSourceNicId": "nic0", "enableRdpOnTargetOption": "Never",
+            "vmNics": [{ "nicId": "nic0", "selectionType": "SelectedByUser", "ipConfigs": [configuration] }],
+            "providerSpecificDetails": details,
+        } })
+    );
+}
+
+#[test]
+fn a_server_with_an_agent_is_updated_at_the_version_that_has_what_is_wanted() {
+    let mut wanted = sample::settings(Scenario::AgentBased);
+    let details = json!({ "targetVmSize": "Standard_D2s_v5" });
+    let (path, body) = updated(&wanted, &details);
+    assert!(path.ends_with("?api-version=2025-08-01"), "a disk has a name of its own: {path}");
+    let told = &body["properties"]["providerSpecificDetails"];
+    assert_eq!((&told["instanceType"], &told["targetVmSize"]), (&json!("InMageRcm"), &json!("Standard_D4s_v5")));
+    assert_eq!(told["vmDisks"], json!([{ "diskId": "web01-data", "targetDiskName": "web01-data" }]));
+    assert_eq!(
+        told["vmNics"],
+        json!([{ "nicId": "nic0", "isPrimaryNic": "true", "isSelectedForFailover": "true",
+            "targetSubnetName": "machines", "testSubnetName": "machines" }])
+    );
+    wanted.servers[0].disks[1].name = None;
+    let (path, body) = updated(&wanted, &details);
+    assert!(path.ends_with("?api-version=2024-04-01"), "{path}");
+    assert_eq!(body["properties"]["providerSpecificDetails"].get("vmDisks"), None);
 }
 
 #[test]

@@ -117,7 +117,7 @@ static DEMANDS: &[(&str, By)] = &[
     ("an availability set must be in the target resource group", Rules(&["target.set_missing"])),
     ("encryption is not offered for Hyper-V", Types("Hyper-V's settings have no encryption")),
     ("disks that are left out are not on the machine", Rules(&["disk.left_out"])),
-    ("settings cannot be changed after replication starts", Rules(&["change.after_start"])),
+    ("settings cannot be changed after replication starts", Rules(&["change.after_start", "change.late"])),
     ("create the storage account in advance", Rules(&["storage.missing"])),
     (
         "Standard: Contributor and Storage Blob Data Contributor; Premium: Storage Blob Data Owner",

@@ -387,13 +387,27 @@ pub(super) static BREAKS: &[Break] = &[
     }),
     of("change.after_start", HYPER_V, |_, seen| {
         let mut item = sample::item(Scenario::HyperV, "web01", "Protected", None);
-        details(&mut item).insert("recoveryAzureVMSize".into(), json!("Standard_D2s_v5"));
+        details(&mut item).insert("recoveryAzureStorageAccount".into(), json!(cache_id()));
         seen.items.push(item);
     }),
     of("change.after_start", AGENT, |_, seen| {
         let mut item = sample::item(Scenario::AgentBased, "web01", "Protected", None);
+        details(&mut item).insert("targetLocation".into(), json!("northeurope"));
+        seen.items.push(item);
+    }),
+    of("change.late", HYPER_V, |_, seen| {
+        let mut item = sample::item(Scenario::HyperV, "web01", "Protected", None);
+        details(&mut item).insert("recoveryAzureVMSize".into(), json!("Standard_D2s_v5"));
+        seen.items.push(item);
+    }),
+    of("change.late", AGENT, |_, seen| {
+        let mut item = sample::item(Scenario::AgentBased, "web01", "Protected", None);
         details(&mut item).insert("targetVmName".into(), json!("web02"));
         seen.items.push(item);
+    }),
+    all("change.policy", |wanted, seen| {
+        let theirs = wanted.vault.child("replicationPolicies", "theirs");
+        seen.mapping.as_mut().unwrap().properties.policy_id = Some(theirs);
     }),
 ];
 
