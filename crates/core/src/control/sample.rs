@@ -87,8 +87,15 @@ pub(crate) fn server(scenario: Scenario, name: &str) -> ServerSettings {
 }
 
 pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
-    let disk =
-        |id: String, gib: u64| MachineDisk { id, name: None, size_bytes: Some(gib * GIB), is_os: None, mode: None };
+    let disk = |id: String, gib: u64| MachineDisk {
+        id,
+        name: None,
+        size_bytes: Some(gib * GIB),
+        is_os: None,
+        mode: None,
+        file: None,
+        is_bitlocker: None,
+    };
     Machine {
         id: Some(machine_id(name)),
         name: name.to_owned(),
@@ -101,6 +108,9 @@ pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
         disks: vec![disk(format!("{name}-os"), 128), disk(format!("{name}-data"), 512)],
         nics: vec![MachineNic { id: "nic0".into(), mac: None, addresses: Vec::new(), network: None }],
         instance_uuid: None,
+        host: None,
+        change_tracking: None,
+        snapshots: None,
     }
 }
 

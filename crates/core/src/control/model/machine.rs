@@ -8,6 +8,7 @@ use serde_json::Number;
 use super::resource::Resource;
 use super::scalar::Extra;
 use super::wire::wire;
+use crate::control::named::named;
 use crate::control::open_enum::open_enum;
 use crate::control::{ArmId, Scenario};
 
@@ -46,6 +47,8 @@ wire! {
         /// The vCenter server that it is on.
         #[serde(rename = "vCenterId")]
         vcenter_id: ArmId,
+        /// The host that it is on.
+        host_name: String,
         /// Whether vSphere can track what changes on its disks.
         change_tracking_supported: bool,
         /// Whether vSphere does.
@@ -258,6 +261,18 @@ impl OsFamily {
     }
 }
 
+named! {
+    /// Whether vSphere tracks what changes on the disks of a machine.
+    pub enum ChangeTracking {
+        /// It cannot.
+        Unsupported = "unsupported",
+        /// It can, and does not.
+        Off = "off",
+        /// It does.
+        On = "on",
+    }
+}
+
 /// A machine on the premises, whatever discovered it. What the discovery does not say is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -283,6 +298,12 @@ pub struct Machine {
     pub nics: Vec<MachineNic>,
     /// Its id on its own platform.
     pub instance_uuid: Option<String>,
+    /// The host that it is on; not of servers with agents.
+    pub host: Option<String>,
+    /// Whether vSphere tracks what changes on its disks; of `VMware` only.
+    pub change_tracking: Option<ChangeTracking>,
+    /// How many snapshots it has; of `VMware` only.
+    pub snapshots: Option<u64>,
 }
 
 /// The operating system of a [`Machine`]: as the guest tells it where it does, else as its platform does.
@@ -311,6 +332,28 @@ pub struct MachineDisk {
     pub is_os: Option<bool>,
     /// How it takes part in snapshots; of `VMware` only. Independent disks cannot be replicated.
     pub mode: Option<String>,
+    /// Its file, as its platform names it: `[datastore1] web01/web01.vmdk`.
+    pub file: Option<String>,
+    /// Whether `BitLocker` encrypts it. No discovery says so: it is the caller's to fill in.
+    pub is_bitlocker: Option<bool>,
+}
+
+impl MachineDisk {
+    /// The datastore that its file is on, and the name of the file, as vSphere writes them; none where it is not
+    /// written so.
+    pub fn datastore(&self) -> Option<(&str, &str)> {
+        let (store, path) = self.file.as_deref()?.trim().strip_prefix('[')?.split_once(']')?;
+        Some((store, path.rsplit('/').next()?.trim()))
+    }
+}
+
+impl MachineOs {
+    /// Whether it is a 64-bit system; none where nobody knows.
+    pub fn is_64_bit(&self) -> Option<bool> {
+        let told = self.architecture.as_deref()?.trim().to_ascii_lowercase();
+        let is_32_bit = || told.contains("32") || told == "x86" || (told.starts_with('i') && told.ends_with("86"));
+        if told.contains("64") { Some(true) } else { is_32_bit().then_some(false) }
+    }
 }
 
 /// A network adapter of a [`Machine`].
@@ -335,6 +378,14 @@ impl From<&VmwareMachine> for Machine {
             size_bytes: disk.max_size_in_bytes,
             is_os: None,
             mode: said(disk.disk_mode.as_ref()),
+            file: said(disk.path.as_ref()),
+            is_bitlocker: None,
+        };
+        let tracking = match (told.change_tracking_supported, told.change_tracking_enabled) {
+            (_, Some(true)) => Some(ChangeTracking::On),
+            (Some(false), _) => Some(ChangeTracking::Unsupported),
+            (_, Some(false)) => Some(ChangeTracking::Off),
+            (_, None) => None,
         };
         Self {
             id: machine.id.clone(),
@@ -348,6 +399,10 @@ impl From<&VmwareMachine> for Machine {
             disks: told.disks.iter().flatten().map(disk).collect(),
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: said(told.instance_uuid.as_ref()),
+            host: said(told.host_name.as_ref()),
+            change_tracking: tracking,
+            // Below nothing is what the discovery says where it has not looked.
+            snapshots: told.number_of_snapshots.and_then(|count| u64::try_from(count).ok()),
         }
     }
 }
@@ -361,6 +416,8 @@ impl From<&HyperVMachine> for Machine {
             size_bytes: disk.max_size_in_bytes,
             is_os: None,
             mode: None,
+            file: said(disk.path.as_ref()),
+            is_bitlocker: None,
         };
         let by_generation = || match told.generation? {
             1 => Some(Firmware::Bios),
@@ -379,6 +436,9 @@ impl From<&HyperVMachine> for Machine {
             disks: told.disks.iter().flatten().map(disk).collect(),
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: said(told.instance_uuid.as_ref()),
+            host: said(told.host_fqdn.as_ref()),
+            change_tracking: None,
+            snapshots: None,
         }
     }
 }
@@ -392,6 +452,8 @@ impl From<&ServerMachine> for Machine {
             size_bytes: disk.max_size_in_bytes,
             is_os: None,
             mode: None,
+            file: said(disk.path.as_ref()),
+            is_bitlocker: None,
         };
         Self {
             id: machine.id.clone(),
@@ -405,6 +467,9 @@ impl From<&ServerMachine> for Machine {
             disks: told.disks.iter().flatten().map(disk).collect(),
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: None,
+            host: None,
+            change_tracking: None,
+            snapshots: None,
         }
     }
 }
@@ -511,6 +576,35 @@ mod tests {
         let facts = Machine::from(&machine);
         assert_eq!((facts.fqdn.as_deref(), facts.memory_mb), (Some("web01.corp"), Some(4096)));
         assert_eq!(facts.disks[0].id, "g");
+    }
+
+    #[test]
+    fn what_vsphere_says_of_snapshots_and_change_tracking_is_kept_and_what_it_has_not_looked_at_is_not() {
+        let of = |told: Value| {
+            let machine: VmwareMachine = same(&json!({ "properties": told }));
+            Machine::from(&machine)
+        };
+        let looked = of(json!({ "hostName": "esx1", "changeTrackingSupported": true, "changeTrackingEnabled": false,
+            "numberOfSnapshots": 2, "disks": [{ "uuid": "u", "path": "[ds 1] web01/web01_1.vmdk" }] }));
+        assert_eq!((looked.host.as_deref(), looked.snapshots), (Some("esx1"), Some(2)));
+        assert_eq!(looked.change_tracking, Some(ChangeTracking::Off));
+        assert_eq!(looked.disks[0].datastore(), Some(("ds 1", "web01_1.vmdk")));
+        let not_looked = of(json!({ "numberOfSnapshots": -1, "disks": [{ "uuid": "u", "path": "web01.vmdk" }] }));
+        assert_eq!((not_looked.host, not_looked.snapshots, not_looked.change_tracking), (None, None, None));
+        assert_eq!(not_looked.disks[0].datastore(), None);
+        let unable = of(json!({ "changeTrackingSupported": false, "changeTrackingEnabled": false }));
+        assert_eq!(unable.change_tracking, Some(ChangeTracking::Unsupported));
+    }
+
+    #[test]
+    fn the_width_of_a_system_is_known_by_the_words_of_its_platform() {
+        let of = |word: &str| {
+            let architecture = Some(word.to_owned());
+            MachineOs { family: None, name: None, version: None, architecture }.is_64_bit()
+        };
+        assert_eq!(["64-bit", "x86_64", "AMD64", "X64", "aarch64"].map(of), [Some(true); 5]);
+        assert_eq!(["32-bit", "x86", "X86", "i386", "i686"].map(of), [Some(false); 5]);
+        assert_eq!(["", "unknown", "sparc"].map(of), [None; 3]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::server::repeated;
 use crate::control::limits::{Limit, LimitName};
 use crate::control::model::{Machine, MachineDisk};
 use crate::control::settings::{DiskSettings, ServerSettings};
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE, VMWARE_MATRIX};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, VMWARE as TUTORIAL, VMWARE_MATRIX};
 
 rules! {
     NO_OS_DISK: "disk.no_os_disk", Error, ALL, ARTICLE,
@@ -45,6 +45,14 @@ rules! {
         "A disk takes part in snapshots: independent disks cannot be replicated without an agent.",
         "make the disk dependent in vSphere, leave it out, or migrate the server with an agent",
         independent;
+    VMDK_NAME: "disk.vmdk_name", Error, VMWARE, TUTORIAL,
+        "The name of a disk's file has only ASCII characters.",
+        "rename the disk's file in vSphere, leave the disk out, or migrate the server with an agent",
+        vmdk_name;
+    BITLOCKER: "disk.bitlocker", Error, ALL, VMWARE_MATRIX,
+        "BitLocker is off on a disk that is replicated.",
+        "turn BitLocker off on the server before it is replicated, or leave the disk out",
+        bitlocker;
     NAME: "disk.name", Error, ALL, AZ_MIGRATE,
         "The name of a disk has 1 to 80 letters, digits, hyphens, underscores and dots; it begins with a letter or digit and does not end with a hyphen or dot.",
         "give the disk another name, or leave the name to the service",
@@ -154,6 +162,20 @@ fn independent(case: &Case<'_>, found: &mut Found<'_>) {
         if let Some(mode) = disk.mode.as_deref().filter(|mode| mode.to_ascii_lowercase().starts_with("independent")) {
             found.broken(&server.name, format_args!("the disk {} is {mode}", disk.id));
         }
+    }
+}
+
+fn vmdk_name(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, _, _, disk) in disks(*case) {
+        if let Some((_, file)) = disk.datastore().filter(|(_, file)| !file.is_ascii()) {
+            found.broken(&server.name, format_args!("the disk {} has the file {file:?}", disk.id));
+        }
+    }
+}
+
+fn bitlocker(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, _, _, disk) in disks(*case).filter(|(.., disk)| disk.is_bitlocker == Some(true)) {
+        found.broken(&server.name, format_args!("BitLocker encrypts the disk {}", disk.id));
     }
 }
 

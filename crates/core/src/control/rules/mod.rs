@@ -6,6 +6,7 @@
 //! project.rs, appliance.rs, vault.rs    the project, who reads the servers, the vault
 //! storage.rs, endpoint.rs, zone.rs, role.rs   the accounts, and the private way to them
 //! target.rs, server.rs, disk.rs, nic.rs, tag.rs   where the servers go, and as what
+//! capacity.rs  how much is read at the same time
 //! change.rs    what was settled before and cannot be settled anew
 //! catalogue.rs all of it as tables of the guide
 //! read.rs      what could not be read
@@ -19,6 +20,7 @@
 //! nothing else.
 
 mod appliance;
+mod capacity;
 mod case;
 mod catalogue;
 mod change;
@@ -64,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         disk::RULES,
         nic::RULES,
         tag::RULES,
+        capacity::RULES,
         change::RULES,
         read::RULES,
     ]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::case::{ALL, Case, VMWARE, is_windows};
 use super::rule::{Found, rules};
 use crate::control::limits::LimitName;
-use crate::control::settings::{LinuxLicence, WindowsLicence};
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE, NAMING, VMWARE_MATRIX};
+use crate::control::model::{ChangeTracking, Machine, MachineOs};
+use crate::control::settings::{LinuxLicence, ServerSettings, WindowsLicence};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, CONCEPTS, NAMING, VMWARE_MATRIX};
 
 rules! {
     SCENARIO: "server.scenario", Error, ALL, ARTICLE,
@@ -49,6 +50,22 @@ rules! {
         "The appliance has an account for snapshots and for moving data.",
         "name the account with which the appliance reaches vCenter",
         account_missing;
+    GUEST_32_BIT: "server.guest_32_bit", Error, ALL, VMWARE_MATRIX,
+        "The operating system of a server is a 64-bit system.",
+        "move what the server does to a 64-bit system: a 32-bit one cannot be migrated",
+        guest_32_bit;
+    TRACKING_UNSUPPORTED: "server.change_tracking_unsupported", Error, VMWARE, CONCEPTS,
+        "vSphere can track what changes on the disks of the machine (CBT).",
+        "raise the version of the machine's virtual hardware, or migrate the server with an agent",
+        tracking_unsupported;
+    SNAPSHOTS: "server.snapshots", Error, VMWARE, CONCEPTS,
+        "A machine has no snapshots when change tracking is turned on: vSphere refuses it while there are some.",
+        "delete or consolidate the snapshots in vSphere before replication is enabled",
+        snapshots;
+    TRACKING_OFF: "server.change_tracking_off", Info, VMWARE, CONCEPTS,
+        "vSphere tracks what changes on the disks of the machine (CBT); it is turned on when replication is enabled.",
+        "",
+        tracking_off;
 }
 
 fn scenario(case: &Case<'_>, found: &mut Found<'_>) {
@@ -161,6 +178,52 @@ fn account_missing(case: &Case<'_>, found: &mut Found<'_>) {
             && [&source.data_mover_account, &source.snapshot_account].iter().any(|id| id.as_str().is_empty())
         {
             found.broken(&server.name, "no account is named");
+        }
+    }
+}
+
+fn guest_32_bit(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in case.servers() {
+        let Some(os) = machine.and_then(|machine| machine.os.as_ref()) else { continue };
+        if os.is_64_bit() == Some(false) {
+            let MachineOs { architecture, .. } = os;
+            let told = architecture.as_deref().unwrap_or_default();
+            found.differs(&server.name, "the operating system is a 32-bit one", told, "64-bit");
+        }
+    }
+}
+
+/// The machines on which replication is still to be turned on: those that replicate have snapshots of the appliance,
+/// and tracking that it looks after.
+fn untouched(case: Case<'_>) -> impl Iterator<Item = (&ServerSettings, &Machine)> {
+    let new = case.servers().filter(move |(server, _)| !case.is_replicated(server));
+    new.filter_map(|(server, machine)| Some((server, machine?)))
+}
+
+fn tracking_unsupported(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, _) in untouched(*case).filter(|(_, one)| one.change_tracking == Some(ChangeTracking::Unsupported)) {
+        found.broken(&server.name, "vSphere cannot track what changes on the disks of the machine");
+    }
+}
+
+/// How many snapshots are in the way of change tracking.
+fn in_the_way(machine: &Machine) -> Option<u64> {
+    let is_open = !matches!(machine.change_tracking, Some(ChangeTracking::On | ChangeTracking::Unsupported));
+    machine.snapshots.filter(|count| *count > 0 && is_open)
+}
+
+fn snapshots(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in untouched(*case) {
+        if let Some(count) = in_the_way(machine) {
+            found.differs(&server.name, "the machine has snapshots, and its changes are not tracked yet", count, 0);
+        }
+    }
+}
+
+fn tracking_off(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in untouched(*case) {
+        if machine.change_tracking == Some(ChangeTracking::Off) && in_the_way(machine).is_none() {
+            found.broken(&server.name, "vSphere does not track changes yet; that is turned on with replication");
         }
     }
 }

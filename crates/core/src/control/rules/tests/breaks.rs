@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use crate::control::lifecycle::wire::Item;
-use crate::control::model::{DefaultAction, DiskType, Firmware, OsFamily, PublicNetworkAccess, Role, StorageAccount};
+use crate::control::model::{
+    ChangeTracking, DefaultAction, DiskType, Firmware, MachineDisk, OsFamily, PublicNetworkAccess, Role, StorageAccount,
+};
 use crate::control::observed::Observed;
 use crate::control::sample::{self, GIB, account_id, grant, id, read, vault_id};
 use crate::control::settings::{
-    AgentSource, Availability, DiskEncryption, LinuxLicence, MigrationSettings, NicRole, Security, Source,
-    VmwareSource, WindowsLicence,
+    AgentSource, Availability, DiskEncryption, DiskSettings, LinuxLicence, MigrationSettings, NicRole, Security,
+    Source, VmwareSource, WindowsLicence,
 };
 use crate::control::{ArmId, Scenario};
 
@@ -308,6 +310,46 @@ pub(super) static BREAKS: &[Break] = &[
             source.snapshot_account = ArmId::new("");
         }
     }),
+    all("server.guest_32_bit", |_, seen| {
+        seen.machines[0].os.as_mut().unwrap().architecture = Some("32-bit".into());
+    }),
+    of("server.change_tracking_unsupported", VMWARE, |_, seen| {
+        seen.machines[0].change_tracking = Some(ChangeTracking::Unsupported);
+    }),
+    of("server.snapshots", VMWARE, |_, seen| {
+        seen.machines[0].change_tracking = Some(ChangeTracking::Off);
+        seen.machines[0].snapshots = Some(1);
+    }),
+    of("server.snapshots", VMWARE, |_, seen| seen.machines[0].snapshots = Some(3)),
+    of("server.change_tracking_off", VMWARE, |_, seen| {
+        seen.machines[0].change_tracking = Some(ChangeTracking::Off);
+        seen.machines[0].snapshots = Some(0);
+    }),
+    of("disk.vmdk_name", VMWARE, |_, seen| {
+        seen.machines[0].disks[1].file = Some("[store] web01/b\u{fc}cher.vmdk".into());
+    }),
+    all("disk.bitlocker", |_, seen| seen.machines[0].disks[0].is_bitlocker = Some(true)),
+    // Nine servers of six disks each.
+    of("capacity.appliance", VMWARE, |wanted, seen| {
+        servers(wanted, seen, 9);
+        for (server, machine) in wanted.servers.iter_mut().zip(&mut seen.machines) {
+            for number in 0..4 {
+                let id = format!("{}-more-{number}", server.name);
+                machine.disks.push(MachineDisk { id: id.clone(), ..machine.disks[1].clone() });
+                server.disks.push(DiskSettings::new(id, DiskType::StandardLrs));
+            }
+        }
+    }),
+    of("capacity.host", VMWARE, |wanted, seen| {
+        servers(wanted, seen, 5);
+        seen.machines.iter_mut().for_each(|machine| machine.host = Some("esx1".into()));
+    }),
+    of("capacity.datastore", VMWARE, |wanted, seen| {
+        servers(wanted, seen, 8);
+        for disk in seen.machines.iter_mut().flat_map(|machine| &mut machine.disks) {
+            disk.file = Some(format!("[store] {0}/{0}.vmdk", disk.id));
+        }
+    }),
     all("disk.no_os_disk", |wanted, _| wanted.servers[0].disks[0].is_os = false),
     all("disk.two_os_disks", |wanted, _| wanted.servers[0].disks[1].is_os = true),
     all("disk.twice", |wanted, _| {
@@ -327,9 +369,9 @@ pub(super) static BREAKS: &[Break] = &[
         wanted.servers[0].size = None;
         for number in 0..64 {
             let id = format!("more-{number}");
-            let disk = crate::control::model::MachineDisk { id: id.clone(), ..seen.machines[0].disks[0].clone() };
+            let disk = MachineDisk { id: id.clone(), ..seen.machines[0].disks[0].clone() };
             seen.machines[0].disks.push(disk);
-            wanted.servers[0].disks.push(crate::control::settings::DiskSettings::new(id, DiskType::StandardLrs));
+            wanted.servers[0].disks.push(DiskSettings::new(id, DiskType::StandardLrs));
         }
     }),
     all("disk.os_too_large", |_, seen| seen.machines[0].disks[0].size_bytes = Some(4097 * GIB)),

@@ -11,9 +11,10 @@ use self::breaks::{BREAKS, Break};
 use super::{all, check};
 use crate::control::Scenario;
 use crate::control::limits::Limits;
+use crate::control::model::{ChangeTracking, DiskType, MachineDisk};
 use crate::control::observed::Observed;
 use crate::control::sample;
-use crate::control::settings::MigrationSettings;
+use crate::control::settings::{DiskSettings, MigrationSettings};
 use crate::finding::Severity;
 
 fn now() -> Timestamp {
@@ -95,4 +96,27 @@ fn the_same_settings_and_observation_give_the_same_findings() {
             assert_eq!(look(), look());
         }
     }
+}
+
+#[test]
+fn a_machine_that_replicates_has_snapshots_of_its_replication_and_one_alone_may_fill_a_datastore() {
+    let scenario = Scenario::VmwareAgentless;
+    let (mut wanted, mut seen) = (sample::settings(scenario), sample::observed(scenario));
+    seen.machines[0].snapshots = Some(1);
+    seen.machines[0].change_tracking = Some(ChangeTracking::Off);
+    seen.items.push(sample::item(scenario, "web01", "Replicating", None));
+    seen.machines[1].snapshots = Some(1);
+    seen.machines[1].change_tracking = Some(ChangeTracking::On);
+    assert_eq!(codes(&wanted, &seen), BTreeSet::new());
+
+    wanted.servers.truncate(1);
+    wanted.servers[0].size = None;
+    for number in 0..16 {
+        let id = format!("more-{number}");
+        let file = Some(format!("[store] web01/{id}.vmdk"));
+        let disk = MachineDisk { id: id.clone(), file, ..seen.machines[0].disks[1].clone() };
+        seen.machines[0].disks.push(disk);
+        wanted.servers[0].disks.push(DiskSettings::new(id, DiskType::StandardLrs));
+    }
+    assert_eq!(codes(&wanted, &seen), BTreeSet::new());
 }
