@@ -92,6 +92,9 @@ enum Chore {
         /// The folder that holds `specification/`, of the repository azure-rest-api-specs
         #[arg(long)]
         specs: PathBuf,
+        /// The folder `schemas/` of the repository azure-resource-manager-schemas; templates are held to it too
+        #[arg(long)]
+        schemas: Option<PathBuf>,
     },
     /// Check format, lints, documentation, licences and the guide, then run every test
     Ci,
@@ -121,7 +124,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::FenceStorm(campaign) => storms::start(&root, Storm::Fence, &campaign),
         Chore::Sim { seeds, first, trace } => sim::start(&root, seeds, first, trace),
         Chore::Fuzz { seconds, target } => fuzz::start(&root, seconds, target.as_deref()),
-        Chore::Contracts { specs } => contracts::judge(&root, &specs),
+        Chore::Contracts { specs, schemas } => contracts::judge(&root, &specs, schemas.as_deref()),
         Chore::Ci => ci::run_all(&root),
     }
 }

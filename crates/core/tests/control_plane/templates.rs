@@ -1,12 +1,20 @@
-//! What a template makes is what Azure takes: its resources are sent one by one, as a deployment would.
+//! What a template makes is what Azure takes: its resources are sent one by one, as a deployment would, and its frame
+//! is held to Azure's schemas of templates.
+//!
+//! The schemas are not part of this project. `LIBMIGRATE_TEMPLATE_SCHEMAS` names the folder `schemas` of a copy of
+//! <https://github.com/Azure/azure-resource-manager-schemas>; without it the test says that it is skipped.
 
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+
+use jsonschema::Validator;
 use libmigrate::CancellationToken;
 use libmigrate::control::arm::{ArmClient, Operation, operations};
 use libmigrate::control::limits::Limits;
 use libmigrate::control::model::Vault;
 use libmigrate::control::plan::{Goal, observe, plan};
 use libmigrate::control::{ArmId, Scenario};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::world::World;
 
@@ -98,5 +106,75 @@ async fn the_resources_of_a_template_are_what_azure_takes_and_leave_only_what_it
         let left = plan(&world.wanted, Goal::Prepared.into(), &seen, Limits::published());
         let named = template["metadata"]["libmigrate"]["notInTemplate"].as_array().unwrap();
         assert!(left.steps.iter().all(|step| named.contains(&step.id.as_str().into())), "{scenario}: {left:#?}");
+    }
+}
+
+const SCHEMAS: &str = "LIBMIGRATE_TEMPLATE_SCHEMAS";
+
+/// What other files define is taken as it is.
+fn without_foreign(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(without_foreign),
+        Value::Object(fields) => {
+            if fields.get("$ref").and_then(Value::as_str).is_some_and(|to| to.starts_with("https:")) {
+                fields.clear();
+            }
+            fields.values_mut().for_each(without_foreign);
+        }
+        _ => {}
+    }
+}
+
+/// The schema that a template names, from the folder: of its resources, what the schema says of every resource. (Each
+/// type has a schema of its own besides, in hundreds of files; the bodies are held to the contracts of their services.)
+fn frame(schemas: &Path, template: &Value) -> Validator {
+    let named = template["$schema"].as_str().unwrap();
+    let path = named.strip_prefix("https://schema.management.azure.com/schemas/").unwrap().trim_end_matches('#');
+    let text = std::fs::read_to_string(schemas.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut schema: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+    schema.as_object_mut().unwrap().remove("id");
+    schema["properties"]["resources"] = json!({ "type": "array", "items": { "$ref": "#/definitions/resourceBase" } });
+    without_foreign(&mut schema);
+    jsonschema::draft4::new(&schema).unwrap()
+}
+
+/// What is wrong with a template and with those that are nested in it.
+fn flaws(schemas: &Path, template: &Value) -> Vec<String> {
+    let validator = frame(schemas, template);
+    let own = validator.iter_errors(template).map(|error| format!("{}: {error}", error.instance_path()));
+    let nested = template["resources"].as_array().into_iter().flatten().map(|one| &one["properties"]["template"]);
+    let nested = nested.filter(|one| one.is_object()).flat_map(|one| flaws(schemas, one));
+    own.chain(nested).collect()
+}
+
+#[tokio::test]
+async fn a_template_and_those_nested_in_it_have_the_frame_that_azures_schemas_demand() {
+    let Some(schemas) = std::env::var_os(SCHEMAS).map(PathBuf::from) else {
+        // Past the harness, which keeps what a passing test says to itself.
+        _ = writeln!(stderr(), "{SCHEMAS} names no folder of schemas, so a test is skipped");
+        return;
+    };
+    for &scenario in Scenario::ALL {
+        let world = World::of(scenario, 2).await;
+        let seen = observe(&world.client(), &world.wanted, &CancellationToken::new()).await.unwrap();
+        let plan = plan(&world.wanted, Goal::Replicating.into(), &seen, Limits::published());
+        let template = plan.to_template(&world.wanted, &seen);
+        assert_eq!(flaws(&schemas, &template), [""; 0], "{scenario}");
+
+        // The judge can say no, of either frame.
+        let mut without_type = template.clone();
+        without_type["resources"][0].as_object_mut().unwrap().remove("type");
+        let mut nested = template.clone();
+        let inner = nested["resources"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .find(|one| one["properties"]["template"].is_object());
+        inner.unwrap()["properties"]["template"]["contentVersion"] = json!("first");
+        let mut with_more = template;
+        with_more["resource"] = json!([]);
+        for wrong in [without_type, nested, with_more] {
+            assert_eq!(flaws(&schemas, &wrong).len(), 1, "{scenario}: {:?}", flaws(&schemas, &wrong));
+        }
     }
 }
