@@ -69,16 +69,21 @@ async fn what_others_made_elsewhere_is_found_by_what_it_leads_to() {
         json!({ "location": "centralus", "properties": { "subnet": subnet, "privateLinkServiceConnections": [connection] } }),
     );
     world.fake.change(&account, |account| {
-        account["properties"]["privateEndpointConnections"] =
-            json!([{ "name": "c.1", "properties": { "privateEndpoint": { "id": endpoint } } }]);
+        account["properties"]["privateEndpointConnections"] = json!([{ "name": "c.1", "properties": {
+            "privateEndpoint": { "id": endpoint },
+            "privateLinkServiceConnectionState": { "status": "Approved" },
+        } }]);
     });
     let zone = format!("{group}/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net");
     world.fake.place(&zone, json!({ "location": "global", "properties": {} }));
     world.fake.place(&format!("{zone}/A/cache01"), json!({ "properties": { "ttl": 10 } }));
+    let group = format!("{endpoint}/privateDnsZoneGroups/default");
     world.fake.place(
-        &format!("{endpoint}/privateDnsZoneGroups/default"),
+        &group,
         json!({ "properties": { "privateDnsZoneConfigs": [{ "name": "z", "properties": { "privateDnsZoneId": zone } }] } }),
     );
+    // The contract gives every resource its type, but not zone groups.
+    world.fake.change(&group, |group| _ = group.as_object_mut().unwrap().remove("type"));
 
     let seen = observe(&world.client(), &world.wanted, &CancellationToken::new()).await.unwrap();
 
