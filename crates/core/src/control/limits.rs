@@ -22,6 +22,8 @@ named! {
         ProjectAddresses = "project_addresses",
         /// Addresses of the private endpoint of a vault, one for each of its services.
         VaultAddresses = "vault_addresses",
+        /// Private endpoints of a vault.
+        VaultPrivateEndpoints = "vault_private_endpoints",
         /// Characters of the name of a machine.
         VmNameLength = "vm_name_length",
         /// Characters of the name by which Windows knows itself.

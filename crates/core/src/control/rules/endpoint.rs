@@ -2,6 +2,7 @@
 
 use super::case::{ALL, Case, network_of};
 use super::rule::{Found, rules};
+use super::vault;
 use crate::control::ArmId;
 use crate::control::model::{ConnectionStatus, PrivateEndpoint, PrivateLinkServiceConnection};
 use crate::finding::documents::{ARTICLE, SITE_RECOVERY};
@@ -40,7 +41,7 @@ fn group_of(target: &ArmId) -> &'static str {
     if is_vault { PrivateService::RecoveryServices.group_id() } else { PrivateService::Blob.group_id() }
 }
 
-fn leads_to(connection: &PrivateLinkServiceConnection, group: &str) -> bool {
+pub(super) fn leads_to(connection: &PrivateLinkServiceConnection, group: &str) -> bool {
     connection.properties.group_ids.iter().flatten().any(|one| one.eq_ignore_ascii_case(group))
 }
 
@@ -59,8 +60,8 @@ fn is_there(case: &Case<'_>, target: &ArmId) -> bool {
 
 fn missing(case: &Case<'_>, found: &mut Found<'_>) {
     for target in case.private_targets().filter(|target| is_there(case, target)) {
-        // A vault that has had servers cannot get one any more, which is a rule of its own.
-        let is_too_late = *target == case.wanted.vault && case.seen.vault_items > 0;
+        // A vault that has had servers, or has too many, cannot get one any more: these are rules of their own.
+        let is_too_late = *target == case.wanted.vault && (case.seen.vault_items > 0 || vault::full(*case).is_some());
         if !is_too_late && case.endpoints_to(target).next().is_none() {
             found.broken(target, "no private endpoint leads there");
         }
@@ -137,7 +138,7 @@ fn are_joined(case: &Case<'_>, one: &ArmId, other: &ArmId) -> bool {
     one == other || peered(one, other) || peered(other, one)
 }
 
-fn name(endpoint: &PrivateEndpoint) -> String {
+pub(super) fn name(endpoint: &PrivateEndpoint) -> String {
     let id = endpoint.id.as_ref().map(ToString::to_string);
     id.or_else(|| endpoint.name.clone()).unwrap_or_else(|| "a private endpoint without a name".to_owned())
 }

@@ -3,14 +3,15 @@
 //! What a name resolves to where the data plane runs is looked up by
 //! [`preflight_network`](crate::preflight_network); here is only what Azure's side of it says.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::case::{ALL, Case, network_of};
+use super::case::{ALL, Case, REGISTERED, network_of};
 use super::rule::{Found, rules};
 use crate::control::ArmId;
 use crate::control::model::{PrivateDnsZone, PrivateEndpoint};
 use crate::control::plan::label_in;
-use crate::finding::documents::{ARTICLE, TROUBLESHOOT};
+use crate::finding::documents::{ARTICLE, SITE_RECOVERY, TROUBLESHOOT};
 use crate::private_link::PrivateService;
 
 rules! {
@@ -30,6 +31,10 @@ rules! {
         "The A records hold the addresses of the private endpoint, and no others.",
         "correct the record; where a zone group keeps it, detach and attach the zone",
         record_address;
+    SHARED: "zone.shared", Error, REGISTERED, SITE_RECOVERY,
+        "Each private endpoint of a vault has a private DNS zone of its own: in a common one, each overwrites the names of the others.",
+        "attach another zone of this name to the further private endpoint, or delete it: in a hub, one private endpoint with one zone is enough",
+        shared;
 }
 
 /// A name that a private endpoint answers to, with its zone.
@@ -127,5 +132,23 @@ fn record_address(case: &Case<'_>, found: &mut Found<'_>) {
         if !name.addresses.is_empty() && is != should {
             found.differs(name.fqdn, "the record has other addresses than the private endpoint", is, should);
         }
+    }
+}
+
+fn shared(case: &Case<'_>, found: &mut Found<'_>) {
+    let of_vault = case.endpoints_to(&case.wanted.vault).filter_map(|(endpoint, _)| endpoint.id.as_ref());
+    let mut users: BTreeMap<&ArmId, BTreeSet<&ArmId>> = BTreeMap::new();
+    for endpoint in of_vault {
+        let groups = case.seen.zone_groups.iter();
+        let own = groups.filter(|group| group.id.as_ref().is_some_and(|id| id.is_within(endpoint)));
+        for config in own.flat_map(|group| group.properties.private_dns_zone_configs.iter().flatten()) {
+            if let Some(zone) = &config.properties.private_dns_zone_id {
+                users.entry(zone).or_default().insert(endpoint);
+            }
+        }
+    }
+    for (zone, endpoints) in users.into_iter().filter(|(_, endpoints)| endpoints.len() > 1) {
+        let message = format_args!("{} private endpoints of the vault write their names to this zone", endpoints.len());
+        found.differs(zone, message, endpoints.len(), 1);
     }
 }
