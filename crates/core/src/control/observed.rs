@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::ArmId;
 use super::lifecycle::wire::Item;
 use super::model::{
-    AvailabilitySet, ContainerMapping, DiskEncryptionSet, Fabric, Machine, MigrateProject, Permission, Policy,
-    PrivateDnsZone, PrivateDnsZoneGroup, PrivateEndpoint, PrivateLinkResource, RecordSet, RecoveryServicesProvider,
-    RoleAssignment, StorageAccount, Vault, VirtualNetwork, VirtualNetworkLink,
+    AvailabilitySet, ContainerMapping, DiskEncryptionSet, Fabric, Machine, MigrateProject, NetworkInterface,
+    Permission, Policy, PrivateDnsZone, PrivateDnsZoneGroup, PrivateEndpoint, PrivateLinkResource, RecordSet,
+    RecoveryServicesProvider, RoleAssignment, StorageAccount, Vault, VirtualNetwork, VirtualNetworkLink,
 };
 use super::settings::SizeChoice;
 
@@ -68,6 +68,10 @@ pub struct Observed {
     pub encryption_sets: Vec<DiskEncryptionSet>,
     /// The names of the machines that are in the target's resource group.
     pub vm_names: Vec<String>,
+    /// The names of the managed disks that are in the target's resource group.
+    pub disk_names: Vec<String>,
+    /// The network interfaces that are in the target's resource group.
+    pub interfaces: Vec<NetworkInterface>,
     /// What could not be read.
     pub unread: Vec<Unread>,
 }

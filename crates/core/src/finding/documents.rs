@@ -26,6 +26,7 @@ pub(crate) const PHYSICAL_MATRIX: Rule =
 /// Has no date of its own: that of the reading.
 pub(crate) const BACKUP: Rule =
     rule("Microsoft Learn, Overview and concepts of private endpoints for Azure Backup", "2026-11");
+pub(crate) const UPGRADE: Rule = rule("Microsoft Learn, Troubleshoot Windows OS upgrade issues", "2023-07-11");
 pub(crate) const CONCEPTS: Rule =
     rule("Microsoft Learn, Azure Migrate agentless migration of VMware machines", "2025-05-12");
 pub(crate) const VMWARE: Rule =

@@ -267,6 +267,11 @@ operations! {
     SUBNETS_GET: get("Subnets_Get", SUBNET, NETWORK);
     /// Reads a network interface.
     NETWORK_INTERFACES_GET: get("NetworkInterfaces_Get", NETWORK_INTERFACE, NETWORK);
+    /// Lists the network interfaces of a resource group.
+    NETWORK_INTERFACES_LIST: list(
+        "NetworkInterfaces_List",
+        Target::Group, "providers/Microsoft.Network/networkInterfaces", NETWORK,
+    );
     /// Makes or replaces a network interface.
     NETWORK_INTERFACES_CREATE_OR_UPDATE: put(
         "NetworkInterfaces_CreateOrUpdate",
@@ -592,6 +597,8 @@ operations! {
     // Disks and their snapshots.
     /// Reads a managed disk.
     DISKS_GET: get("Disks_Get", DISK, DISKS);
+    /// Lists the managed disks of a resource group.
+    DISKS_LIST: list("Disks_ListByResourceGroup", Target::Group, "providers/Microsoft.Compute/disks", DISKS);
     /// Makes or replaces a managed disk.
     DISKS_CREATE_OR_UPDATE: put("Disks_CreateOrUpdate", DISK, DISKS, &[200, 202]).long_running();
     /// Changes a managed disk.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::arm::{ArmClient, ArmError, Operation, Request, operations};
 use crate::control::lifecycle::wire::{Item, MigrationItem, ProtectedItem};
 use crate::control::model::{
-    AvailabilitySet, ContainerMapping, DiskEncryptionSet, HyperVMachine, Machine, PrivateEndpoint,
+    AvailabilitySet, ContainerMapping, Disk, DiskEncryptionSet, HyperVMachine, Machine, PrivateEndpoint,
     PrivateEndpointConnection, PrivateLinkResource, ResourceSku, RoleAssignment, ServerMachine, StorageAccount,
     VirtualMachine, VmwareMachine,
 };
@@ -259,6 +259,9 @@ impl Reader<'_> {
         }
         let machines: Vec<VirtualMachine> = self.list(operations::VIRTUAL_MACHINES_LIST.on(group)).await?;
         seen.vm_names = machines.into_iter().filter_map(|machine| machine.name).collect();
+        let disks: Vec<Disk> = self.list(operations::DISKS_LIST.on(group)).await?;
+        seen.disk_names = disks.into_iter().filter_map(|disk| disk.name).collect();
+        seen.interfaces = self.list(operations::NETWORK_INTERFACES_LIST.on(group)).await?;
         if wanted.servers.iter().any(|server| matches!(server.availability, Availability::Set(_))) {
             seen.availability_sets = self.list::<AvailabilitySet>(operations::AVAILABILITY_SETS_LIST.on(group)).await?;
         }

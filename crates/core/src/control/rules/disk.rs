@@ -61,6 +61,10 @@ rules! {
         "The names of disks differ in more than case.",
         "give one of the two another name",
         name_twice;
+    NAME_TAKEN: "disk.name_taken", Error, ALL, AZ_MIGRATE,
+        "No disk of that name is in the target's resource group yet.",
+        "give the disk another name, leave the name to the service, or choose another resource group",
+        name_taken;
 }
 
 fn no_os_disk(case: &Case<'_>, found: &mut Found<'_>) {
@@ -209,5 +213,16 @@ fn name_twice(case: &Case<'_>, found: &mut Found<'_>) {
     let names = case.wanted.servers.iter().flat_map(|server| &server.disks).filter_map(|disk| disk.name.as_deref());
     for name in repeated(names) {
         found.broken(name, "more than one disk gets this name");
+    }
+}
+
+fn name_taken(case: &Case<'_>, found: &mut Found<'_>) {
+    let is_taken = |name: &str| case.seen.disk_names.iter().any(|other| other.eq_ignore_ascii_case(name));
+    // A server that was cut over has its own disks there.
+    for server in case.wanted.servers.iter().filter(|server| !case.is_replicated(server)) {
+        for name in server.disks.iter().filter_map(|disk| disk.name.as_deref()).filter(|name| is_taken(name)) {
+            let group = &case.wanted.target.resource_group;
+            found.broken(&server.name, format_args!("there is a disk {name} in {group}"));
+        }
     }
 }

@@ -31,6 +31,10 @@ rules! {
         "The names of network interfaces differ in more than case.",
         "give one of the two another name",
         name_twice;
+    NAME_TAKEN: "nic.name_taken", Error, ALL, AZ_MIGRATE,
+        "No network interface of that name is in the target's resource group yet.",
+        "give the interface another name, leave the name to the service, or choose another resource group",
+        name_taken;
     IPV6: "nic.ipv6", Error, ALL, VMWARE_MATRIX,
         "The fixed address of an interface is an IPv4 address.",
         "give an IPv4 address, or none",
@@ -84,6 +88,18 @@ fn name_twice(case: &Case<'_>, found: &mut Found<'_>) {
     let names = case.wanted.servers.iter().flat_map(|server| &server.nics).filter_map(|nic| nic.name.as_deref());
     for name in repeated(names) {
         found.broken(name, "more than one network interface gets this name");
+    }
+}
+
+fn name_taken(case: &Case<'_>, found: &mut Found<'_>) {
+    let names = || case.seen.interfaces.iter().filter_map(|nic| nic.name.as_deref());
+    let is_taken = |name: &str| names().any(|other| other.eq_ignore_ascii_case(name));
+    // A server that was cut over has its own interfaces there.
+    for server in case.wanted.servers.iter().filter(|server| !case.is_replicated(server)) {
+        for name in server.nics.iter().filter_map(|nic| nic.name.as_deref()).filter(|name| is_taken(name)) {
+            let group = &case.wanted.target.resource_group;
+            found.broken(&server.name, format_args!("there is a network interface {name} in {group}"));
+        }
     }
 }
 

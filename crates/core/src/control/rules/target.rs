@@ -1,11 +1,12 @@
 //! Where the servers go.
 
-use super::case::{AGENT, ALL, Case, generation, subnet as subnet_of};
+use super::case::{AGENT, ALL, Case, VMWARE, generation, is_windows, subnet as subnet_of};
 use super::rule::{Found, rules};
+use crate::control::model::NetworkInterface;
 use crate::control::observed::same_region;
-use crate::control::settings::{Availability, DiskEncryption, Security, ServerSettings, SizeNeed, misfits};
+use crate::control::settings::{Availability, DiskEncryption, Security, ServerSettings, SizeChoice, SizeNeed, misfits};
 use crate::control::{ArmId, Scenario};
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE, PHYSICAL_MATRIX, VMWARE, VMWARE_MATRIX};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, PHYSICAL_MATRIX, UPGRADE, VMWARE as TUTORIAL, VMWARE_MATRIX};
 
 /// The two that offer a choice of encryption.
 const ENCRYPTED: &[Scenario] = &[Scenario::VmwareAgentless, Scenario::AgentBased];
@@ -31,11 +32,11 @@ rules! {
         "The subnets of the machines exist in their virtual network.",
         "create the subnet, or choose another one",
         subnet_missing;
-    NO_TEST_NETWORK: "target.no_test_network", Warning, ALL, VMWARE,
+    NO_TEST_NETWORK: "target.no_test_network", Warning, ALL, TUTORIAL,
         "A test migration goes to a virtual network of its own.",
         "name a network for test machines from which production cannot be reached",
         no_test_network;
-    TEST_IN_PRODUCTION: "target.test_in_production", Warning, ALL, VMWARE,
+    TEST_IN_PRODUCTION: "target.test_in_production", Warning, ALL, TUTORIAL,
         "Test machines are not in the network of production.",
         "choose another network for test machines: they have the names and addresses of what still runs",
         test_in_production;
@@ -47,6 +48,14 @@ rules! {
         "The availability set exists in the target's resource group.",
         "create the availability set in the target's resource group before replication is enabled, or choose another option",
         set_missing;
+    SET_NETWORK: "target.set_network", Error, ALL, AZ_MIGRATE,
+        "The machines of the availability set are in the virtual network that the server goes to.",
+        "choose an availability set whose machines are in that network, an empty one, or another network",
+        set_network;
+    SET_TEST_NETWORK: "target.set_test_network", Warning, VMWARE, AZ_MIGRATE,
+        "The machines of the availability set are in the network of test machines too: otherwise Microsoft's own client refuses the test migration.",
+        "test the server without its availability set, or with an empty one",
+        set_test_network;
     ENCRYPTION_SET_MISSING: "target.encryption_set_missing", Error, ENCRYPTED, ARTICLE,
         "Encryption with a customer's key takes a disk encryption set in the target's resource group.",
         "create the disk encryption set in the target's resource group, or encrypt with platform-managed keys",
@@ -55,6 +64,10 @@ rules! {
         "The disk encryption set is of the kind that was chosen: customer-managed, double, or confidential.",
         "choose a disk encryption set of that kind, or another kind of encryption",
         encryption_set_kind;
+    CONFIDENTIAL_DATA_DISKS: "target.confidential_data_disks", Error, ENCRYPTED, AZ_MIGRATE,
+        "The disk encryption set of a confidential machine is for its operating-system disk: data disks must not have it.",
+        "leave the data disks out and attach them afterwards, or do not encrypt the operating-system disk with the machine's own key",
+        confidential_data_disks;
     BOOT_DIAGNOSTICS: "target.boot_diagnostics", Warning, ALL, AZ_MIGRATE,
         "The account for boot diagnostics is in the subscription of the machines; Microsoft's own client leaves another one out.",
         "choose an account in the subscription of the machines",
@@ -67,6 +80,10 @@ rules! {
         "The size takes the disks, interfaces, firmware and zone of the server.",
         "choose a larger size, or leave disks and interfaces out",
         size_too_small;
+    NO_SPARE_SLOT: "target.no_spare_slot", Info, ALL, UPGRADE,
+        "The size has a slot for a data disk to spare, where Windows is upgraded on the way: the upgrade attaches a disk for a while.",
+        "",
+        no_spare_slot;
     SECURITY_GENERATION: "target.security_generation", Error, ALL, VMWARE_MATRIX,
         "Trusted launch and confidential machines start by UEFI, as generation 2.",
         "choose standard security: the server starts by BIOS",
@@ -171,6 +188,48 @@ fn set_missing(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// The servers that go to an availability set, with the set and a network of machines in it that is not `wanted`. The
+/// network of a machine is that of its interface; what is not in the target's resource group is not known.
+fn sets_elsewhere<'a>(
+    case: Case<'a>,
+    wanted: &'a ArmId,
+) -> impl Iterator<Item = (&'a ServerSettings, &'a ArmId, ArmId)> {
+    case.wanted.servers.iter().filter_map(move |server| {
+        let Availability::Set(id) = &server.availability else { return None };
+        let set = case.seen.availability_sets.iter().find(|one| one.id.as_ref() == Some(id))?;
+        let members = || set.properties.virtual_machines.iter().flatten().filter_map(|member| member.id.as_ref());
+        let of_member = |nic: &&NetworkInterface| {
+            let machine = nic.properties.virtual_machine.as_ref().and_then(|machine| machine.id.as_ref());
+            machine.is_some_and(|machine| members().any(|member| member == machine))
+        };
+        let networks = case.seen.interfaces.iter().filter(of_member).flat_map(|nic| {
+            let addresses = nic.properties.ip_configurations.iter().flatten();
+            addresses.filter_map(|address| address.properties.subnet.as_ref()?.id.as_ref()?.parent())
+        });
+        let elsewhere = networks.into_iter().find(|network| network != wanted)?;
+        Some((server, id, elsewhere))
+    })
+}
+
+fn set_network(case: &Case<'_>, found: &mut Found<'_>) {
+    let wanted = &case.wanted.target.network;
+    for (server, set, network) in sets_elsewhere(*case, wanted) {
+        let message = format_args!("machines of {set} are in another virtual network");
+        found.differs(&server.name, message, network, wanted);
+    }
+}
+
+fn set_test_network(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(wanted) = case.wanted.target.test.as_ref().map(|test| &test.network) else { return };
+    for (server, set, network) in sets_elsewhere(*case, wanted) {
+        // What is not in the network of production either is an error of its own.
+        if network == case.wanted.target.network {
+            let message = format_args!("machines of {set} are not in the network of test machines");
+            found.differs(&server.name, message, network, wanted);
+        }
+    }
+}
+
 /// The servers that are encrypted with a customer's key, with the set and the kind that it must be of.
 fn encrypted(case: Case<'_>) -> impl Iterator<Item = (&ServerSettings, &ArmId, &'static str)> {
     case.wanted.servers.iter().filter_map(|server| {
@@ -204,6 +263,16 @@ fn encryption_set_kind(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+fn confidential_data_disks(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, set, _) in encrypted(*case) {
+        let is_own_key = matches!(server.security, Security::Confidential { encrypts_os_disk: true, .. });
+        let count = server.disks.iter().filter(|disk| !disk.is_os).count();
+        if is_own_key && count > 0 {
+            found.broken(&server.name, format_args!("{count} data disks would be encrypted with {set}"));
+        }
+    }
+}
+
 fn boot_diagnostics(case: &Case<'_>, found: &mut Found<'_>) {
     let target = &case.wanted.target;
     let Some(account) = &target.boot_diagnostics else { return };
@@ -223,19 +292,30 @@ fn size_unknown(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// The size that the server is to have, where it is named and offered.
+fn size_of<'a>(case: Case<'a>, server: &ServerSettings) -> Option<&'a SizeChoice> {
+    let name = server.size.as_ref()?;
+    case.seen.sizes.iter().find(|size| size.name.eq_ignore_ascii_case(name))
+}
+
 fn size_too_small(case: &Case<'_>, found: &mut Found<'_>) {
     for (server, machine) in case.servers() {
-        let Some(size) = server
-            .size
-            .as_ref()
-            .and_then(|name| case.seen.sizes.iter().find(|size| size.name.eq_ignore_ascii_case(name)))
-        else {
-            continue;
-        };
+        let Some(size) = size_of(*case, server) else { continue };
         // Cores and memory are the caller's choice: an assessment may have found that fewer are enough.
         let need = SizeNeed { cores: 0, memory_mib: 0, ..SizeNeed::of(server, machine) };
         for misfit in misfits(&need, size) {
             found.broken(&server.name, format_args!("the size {} does not fit: {misfit}", size.name));
+        }
+    }
+}
+
+fn no_spare_slot(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in case.servers() {
+        let Some(size) = size_of(*case, server) else { continue };
+        let need = SizeNeed::of(server, machine);
+        if machine.and_then(is_windows) == Some(true) && need.data_disks == size.data_disks {
+            let message = format_args!("the size {} has no data disk to spare for an upgrade of Windows", size.name);
+            found.differs(&server.name, message, need.data_disks, size.data_disks.saturating_sub(1));
         }
     }
 }

@@ -266,6 +266,16 @@ pub(super) static BREAKS: &[Break] = &[
         seen.availability_sets.push(read(json!({ "id": set })));
         wanted.servers[0].availability = Availability::Set(set);
     }),
+    // So as no other rule is broken, test machines go where the set's machines are.
+    all("target.set_network", |wanted, seen| in_set(wanted, seen, "test")),
+    of("target.set_test_network", VMWARE, |wanted, seen| in_set(wanted, seen, "production")),
+    of("target.confidential_data_disks", ENCRYPTED, |wanted, seen| {
+        seen.encryption_sets.push(read(json!({ "id": encryption_set(), "properties": {
+            "encryptionType": "ConfidentialVmEncryptedWithCustomerKey" } })));
+        encrypt(wanted, DiskEncryption::CustomerKey(encryption_set()));
+        wanted.servers[0].security = Security::Confidential { secure_boot: false, encrypts_os_disk: true };
+    }),
+    all("target.no_spare_slot", |_, seen| seen.sizes[0].data_disks = 1),
     of("target.encryption_set_missing", ENCRYPTED, |wanted, _| {
         encrypt(wanted, DiskEncryption::CustomerKey(encryption_set()));
     }),
@@ -404,6 +414,11 @@ pub(super) static BREAKS: &[Break] = &[
     of("disk.independent", VMWARE, |_, seen| seen.machines[0].disks[1].mode = Some("independent_persistent".into())),
     all("disk.name", |wanted, _| wanted.servers[0].disks[1].name = Some("data.".into())),
     all("disk.name", |wanted, _| wanted.servers[0].disks[1].name = Some("d".repeat(81))),
+    all("disk.name_taken", |_, seen| seen.disk_names.push("WEB01-data".into())),
+    all("nic.name_taken", |wanted, seen| {
+        wanted.servers[0].nics[0].name = Some("web01-nic".into());
+        seen.interfaces.push(read(json!({ "name": "Web01-NIC", "properties": {} })));
+    }),
     all("disk.name_twice", |wanted, _| wanted.servers[0].disks[1].name = Some("DB01-data".into())),
     all("nic.primary", |wanted, _| wanted.servers[0].nics[0].role = NicRole::NotCreated),
     all("nic.twice", |wanted, _| {
@@ -472,6 +487,19 @@ pub(super) static BREAKS: &[Break] = &[
         seen.mapping.as_mut().unwrap().properties.policy_id = Some(theirs);
     }),
 ];
+
+/// Puts the first server into an availability set that has a machine in that network.
+fn in_set(wanted: &mut MigrationSettings, seen: &mut Observed, network: &str) {
+    let compute =
+        |rest: &str| wanted.target.resource_group.as_str().to_owned() + "/providers/Microsoft.Compute/" + rest;
+    let (set, machine) = (compute("availabilitySets/set"), compute("virtualMachines/old"));
+    let subnet = id(&format!("Microsoft.Network/virtualNetworks/{network}")).child("subnets", "machines");
+    wanted.servers[0].availability = Availability::Set(ArmId::new(&set));
+    seen.availability_sets.push(read(json!({ "id": set, "properties": { "virtualMachines": [{ "id": machine }] } })));
+    seen.interfaces.push(read(json!({ "name": "old-nic", "properties": {
+        "virtualMachine": { "id": machine.to_uppercase() },
+        "ipConfigurations": [{ "name": "ipconfig", "properties": { "subnet": { "id": subnet } } }] } })));
+}
 
 fn cache_id() -> ArmId {
     id("Microsoft.Storage/storageAccounts/cache02")
