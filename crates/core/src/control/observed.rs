@@ -4,6 +4,7 @@
 //! observation give the same findings and the same steps. A list holds what there is of its kind; what could not
 //! be read is in [`Observed::unread`], because a resource that nobody may read is not one that is missing.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ArmId;
@@ -72,6 +73,9 @@ pub struct Observed {
     pub disk_names: Vec<String>,
     /// The network interfaces that are in the target's resource group.
     pub interfaces: Vec<NetworkInterface>,
+    /// The blackout windows of the appliance in which the servers might be migrated. The appliance keeps them in a file
+    /// of its own (`GatewayDataWorker.json`), in its own time: they are the caller's to fill in.
+    pub blackouts: Vec<Blackout>,
     /// What could not be read.
     pub unread: Vec<Unread>,
 }
@@ -83,6 +87,15 @@ pub struct Region {
     pub name: String,
     /// Its availability zones: `1`, `2`, `3`; none where it has none.
     pub zones: Vec<String>,
+}
+
+/// A time in which an appliance does not replicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blackout {
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it is over.
+    pub until: Timestamp,
 }
 
 /// Something that could not be read.

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::{Value, json};
 
 use super::lifecycle::wire::{Item, MigrationItem, ProtectedItem};
-use super::model::{DiskType, Firmware, Machine, MachineDisk, MachineNic, MachineOs, OsFamily, Role, RoleGrant};
+use super::model::{
+    DiskFacts, DiskType, Firmware, GuestFacts, Machine, MachineDisk, MachineNic, MachineOs, OsFamily, Role, RoleGrant,
+};
 use super::observed::{Observed, Region};
 use super::settings::{
     AgentSource, Appliance, Availability, DiskEncryption, DiskSettings, HyperVSource, Licences, MigrationSettings,
@@ -95,6 +97,7 @@ pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
         mode: None,
         file: None,
         is_bitlocker: None,
+        facts: DiskFacts::default(),
     };
     Machine {
         id: Some(machine_id(name)),
@@ -111,6 +114,7 @@ pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
         host: None,
         change_tracking: None,
         snapshots: None,
+        guest: GuestFacts::default(),
     }
 }
 

@@ -304,6 +304,24 @@ pub struct Machine {
     pub change_tracking: Option<ChangeTracking>,
     /// How many snapshots it has; of `VMware` only.
     pub snapshots: Option<u64>,
+    /// What only somebody in the guest can tell.
+    #[serde(default)]
+    pub guest: GuestFacts,
+}
+
+/// What only somebody in the guest of a [`Machine`] can tell. No discovery says so: it is the caller's to fill in, and
+/// what nobody has looked at is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuestFacts {
+    /// Whether it has disks of an iSCSI target.
+    pub has_iscsi_disks: Option<bool>,
+    /// Whether it reaches disks by more than one path.
+    pub has_multipath: Option<bool>,
+    /// Whether network interfaces are teamed.
+    pub has_teamed_nics: Option<bool>,
+    /// Whether NFS volumes are mounted.
+    pub has_nfs_volumes: Option<bool>,
 }
 
 /// The operating system of a [`Machine`]: as the guest tells it where it does, else as its platform does.
@@ -336,6 +354,24 @@ pub struct MachineDisk {
     pub file: Option<String>,
     /// Whether `BitLocker` encrypts it. No discovery says so: it is the caller's to fill in.
     pub is_bitlocker: Option<bool>,
+    /// What its owner can tell.
+    #[serde(default)]
+    pub facts: DiskFacts,
+}
+
+/// What the owner of a [`MachineDisk`] can tell. No discovery says so: it is the caller's to fill in, and what nobody
+/// has looked at is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiskFacts {
+    /// Whether it, or a volume on it, is encrypted, by whatever.
+    pub is_encrypted: Option<bool>,
+    /// Whether more than one machine writes to it: a shared disk or VHD, a multi-writer disk.
+    pub is_shared: Option<bool>,
+    /// Whether it is no file but a disk that is passed through: RDM of `VMware`, a physical disk of Hyper-V.
+    pub is_passthrough: Option<bool>,
+    /// Whether the guest reaches it by Fibre Channel.
+    pub is_fibre_channel: Option<bool>,
 }
 
 impl MachineDisk {
@@ -380,6 +416,7 @@ impl From<&VmwareMachine> for Machine {
             mode: said(disk.disk_mode.as_ref()),
             file: said(disk.path.as_ref()),
             is_bitlocker: None,
+            facts: DiskFacts::default(),
         };
         let tracking = match (told.change_tracking_supported, told.change_tracking_enabled) {
             (_, Some(true)) => Some(ChangeTracking::On),
@@ -403,6 +440,7 @@ impl From<&VmwareMachine> for Machine {
             change_tracking: tracking,
             // Below nothing is what the discovery says where it has not looked.
             snapshots: told.number_of_snapshots.and_then(|count| u64::try_from(count).ok()),
+            guest: GuestFacts::default(),
         }
     }
 }
@@ -418,6 +456,7 @@ impl From<&HyperVMachine> for Machine {
             mode: None,
             file: said(disk.path.as_ref()),
             is_bitlocker: None,
+            facts: DiskFacts::default(),
         };
         let by_generation = || match told.generation? {
             1 => Some(Firmware::Bios),
@@ -439,6 +478,7 @@ impl From<&HyperVMachine> for Machine {
             host: said(told.host_fqdn.as_ref()),
             change_tracking: None,
             snapshots: None,
+            guest: GuestFacts::default(),
         }
     }
 }
@@ -454,6 +494,7 @@ impl From<&ServerMachine> for Machine {
             mode: None,
             file: said(disk.path.as_ref()),
             is_bitlocker: None,
+            facts: DiskFacts::default(),
         };
         Self {
             id: machine.id.clone(),
@@ -470,6 +511,7 @@ impl From<&ServerMachine> for Machine {
             host: None,
             change_tracking: None,
             snapshots: None,
+            guest: GuestFacts::default(),
         }
     }
 }

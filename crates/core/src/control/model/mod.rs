@@ -105,9 +105,9 @@ pub use self::job::{
     TaskGroup,
 };
 pub use self::machine::{
-    ChangeTracking, DiscoveredAdapter, Firmware, GuestOs, HyperVDisk, HyperVMachine, HyperVMachineProperties, Machine,
-    MachineDisk, MachineNic, MachineOs, OsFamily, ServerDisk, ServerMachine, ServerMachineProperties, VmwareDisk,
-    VmwareMachine, VmwareMachineProperties,
+    ChangeTracking, DiscoveredAdapter, DiskFacts, Firmware, GuestFacts, GuestOs, HyperVDisk, HyperVMachine,
+    HyperVMachineProperties, Machine, MachineDisk, MachineNic, MachineOs, OsFamily, ServerDisk, ServerMachine,
+    ServerMachineProperties, VmwareDisk, VmwareMachine, VmwareMachineProperties,
 };
 pub use self::motion::{
     CleanUpTest, CleanUpTestProperties, DisableProtection, DisableProtectionProperties, DisableProtectionReason,

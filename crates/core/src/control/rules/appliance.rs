@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::case::{ALL, Case, REGISTERED, VMWARE};
 use super::rule::{Found, rules};
 use crate::control::limits::LimitName;
-use crate::finding::documents::{ARTICLE, DISCOVER, EXPRESS_ROUTE, VMWARE_MATRIX};
+use crate::finding::documents::{ARTICLE, CONCEPTS, DISCOVER, EXPRESS_ROUTE, VMWARE_MATRIX};
 use crate::private_link::PrivateService;
 
 rules! {
@@ -37,6 +37,10 @@ rules! {
         "At most 300 servers of one vCenter replicate at the same time, 500 with a scale-out appliance.",
         "enable fewer, or set a scale-out appliance up; those beyond wait",
         too_many_servers;
+    BLACKOUT: "appliance.blackout", Warning, VMWARE, CONCEPTS,
+        "No server is migrated within a blackout window of the appliance: cycles that run finish, and the last one of a migration does not run.",
+        "migrate after the window, or shorten it on the appliance",
+        blackout;
     BATCH: "appliance.batch", Info, ALL, ARTICLE,
         "At most ten servers are enabled together; more go in batches of ten.",
         "",
@@ -128,6 +132,13 @@ fn too_many_servers(case: &Case<'_>, found: &mut Found<'_>) {
             servers,
             wanted,
         );
+    }
+}
+
+fn blackout(case: &Case<'_>, found: &mut Found<'_>) {
+    for window in case.seen.blackouts.iter().filter(|window| (window.from..window.until).contains(&case.now)) {
+        let message = format_args!("the appliance does not replicate until {}", window.until);
+        found.broken(&case.wanted.container, message);
     }
 }
 

@@ -18,6 +18,11 @@ pub(super) const AGENT: &[Scenario] = &[Scenario::AgentBased];
 /// The two that register something with the vault and reach it themselves.
 pub(super) const REGISTERED: &[Scenario] = &[Scenario::HyperV, Scenario::AgentBased];
 
+/// The two that read disks on their host, without an agent.
+pub(super) const AGENTLESS: &[Scenario] = &[Scenario::VmwareAgentless, Scenario::HyperV];
+/// The two that do not go by Hyper-V.
+pub(super) const NOT_HYPER_V: &[Scenario] = &[Scenario::VmwareAgentless, Scenario::AgentBased];
+
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case<'a> {

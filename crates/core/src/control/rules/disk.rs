@@ -1,10 +1,10 @@
 //! The disks of a server.
 
-use super::case::{ALL, Case, VMWARE, generation};
+use super::case::{AGENTLESS, ALL, Case, VMWARE, generation};
 use super::rule::{Found, rules};
 use super::server::repeated;
 use crate::control::limits::{Limit, LimitName};
-use crate::control::model::{Machine, MachineDisk};
+use crate::control::model::{DiskFacts, Machine, MachineDisk};
 use crate::control::settings::{DiskSettings, ServerSettings};
 use crate::finding::documents::{ARTICLE, AZ_MIGRATE, VMWARE as TUTORIAL, VMWARE_MATRIX};
 
@@ -53,6 +53,22 @@ rules! {
         "BitLocker is off on a disk that is replicated.",
         "turn BitLocker off on the server before it is replicated, or leave the disk out",
         bitlocker;
+    ENCRYPTED: "disk.encrypted", Error, ALL, VMWARE_MATRIX,
+        "Neither a disk nor a volume on it is encrypted.",
+        "decrypt the disk before it is replicated, or leave it out",
+        encrypted;
+    SHARED: "disk.shared", Error, ALL, VMWARE_MATRIX,
+        "A disk belongs to one machine: shared disks, whether by a cluster, by several writers or as a shared VHD, are not migrated.",
+        "leave the disk out and move what is on it in another way",
+        shared;
+    PASSTHROUGH: "disk.passthrough", Error, AGENTLESS, VMWARE_MATRIX,
+        "A disk is a file of its host: raw device mappings and disks that are passed through are not replicated without an agent.",
+        "leave the disk out, turn it into a virtual disk, or migrate the server with an agent",
+        passthrough;
+    FIBRE_CHANNEL: "disk.fibre_channel", Error, ALL, VMWARE_MATRIX,
+        "A guest reaches no disk by Fibre Channel.",
+        "leave the disk out and move what is on it in another way",
+        fibre_channel;
     NAME: "disk.name", Error, ALL, AZ_MIGRATE,
         "The name of a disk has 1 to 80 letters, digits, hyphens, underscores and dots; it begins with a letter or digit and does not end with a hyphen or dot.",
         "give the disk another name, or leave the name to the service",
@@ -181,6 +197,29 @@ fn bitlocker(case: &Case<'_>, found: &mut Found<'_>) {
     for (server, _, _, disk) in disks(*case).filter(|(.., disk)| disk.is_bitlocker == Some(true)) {
         found.broken(&server.name, format_args!("BitLocker encrypts the disk {}", disk.id));
     }
+}
+
+/// What is found of disks of which the owner told something that must not be.
+fn forbidden(case: &Case<'_>, found: &mut Found<'_>, told: fn(&DiskFacts) -> Option<bool>, message: &str) {
+    for (server, _, _, disk) in disks(*case).filter(|(.., disk)| told(&disk.facts) == Some(true)) {
+        found.broken(&server.name, format_args!("the disk {} {message}", disk.id));
+    }
+}
+
+fn encrypted(case: &Case<'_>, found: &mut Found<'_>) {
+    forbidden(case, found, |facts| facts.is_encrypted, "is encrypted");
+}
+
+fn shared(case: &Case<'_>, found: &mut Found<'_>) {
+    forbidden(case, found, |facts| facts.is_shared, "is shared with other machines");
+}
+
+fn passthrough(case: &Case<'_>, found: &mut Found<'_>) {
+    forbidden(case, found, |facts| facts.is_passthrough, "is passed through to the guest");
+}
+
+fn fibre_channel(case: &Case<'_>, found: &mut Found<'_>) {
+    forbidden(case, found, |facts| facts.is_fibre_channel, "is reached by Fibre Channel");
 }
 
 /// Why a name cannot be that of a disk or a network interface.

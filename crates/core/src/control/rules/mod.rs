@@ -5,7 +5,7 @@
 //! rule.rs      a row: code, kinds of migration, severity, demand, document, remedy, and the look itself
 //! project.rs, appliance.rs, vault.rs    the project, who reads the servers, the vault
 //! storage.rs, endpoint.rs, zone.rs, role.rs   the accounts, and the private way to them
-//! target.rs, server.rs, disk.rs, nic.rs, tag.rs   where the servers go, and as what
+//! target.rs, server.rs, disk.rs, guest.rs, nic.rs, tag.rs   where the servers go, and as what
 //! capacity.rs  how much is read at the same time
 //! change.rs    what was settled before and cannot be settled anew
 //! catalogue.rs all of it as tables of the guide
@@ -26,6 +26,7 @@ mod catalogue;
 mod change;
 mod disk;
 mod endpoint;
+mod guest;
 mod nic;
 mod project;
 mod read;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         target::RULES,
         server::RULES,
         disk::RULES,
+        guest::RULES,
         nic::RULES,
         tag::RULES,
         capacity::RULES,

@@ -12,7 +12,7 @@ use crate::control::settings::{
     AgentSource, Availability, DiskEncryption, DiskSettings, LinuxLicence, MigrationSettings, NicRole, Security,
     Source, VmwareSource, WindowsLicence,
 };
-use crate::control::{ArmId, Scenario};
+use crate::control::{ArmId, Blackout, Scenario};
 
 /// How a rule is broken.
 pub(super) struct Break {
@@ -37,6 +37,7 @@ const VMWARE: &[Scenario] = &[Scenario::VmwareAgentless];
 const HYPER_V: &[Scenario] = &[Scenario::HyperV];
 const AGENT: &[Scenario] = &[Scenario::AgentBased];
 const REGISTERED: &[Scenario] = &[Scenario::HyperV, Scenario::AgentBased];
+const AGENTLESS: &[Scenario] = &[Scenario::VmwareAgentless, Scenario::HyperV];
 const ENCRYPTED: &[Scenario] = &[Scenario::VmwareAgentless, Scenario::AgentBased];
 
 fn account(seen: &mut Observed) -> &mut StorageAccount {
@@ -359,6 +360,20 @@ pub(super) static BREAKS: &[Break] = &[
         seen.machines[0].disks[1].file = Some("[store] web01/b\u{fc}cher.vmdk".into());
     }),
     all("disk.bitlocker", |_, seen| seen.machines[0].disks[0].is_bitlocker = Some(true)),
+    all("disk.encrypted", |_, seen| seen.machines[0].disks[1].facts.is_encrypted = Some(true)),
+    all("disk.shared", |_, seen| seen.machines[0].disks[1].facts.is_shared = Some(true)),
+    of("disk.passthrough", AGENTLESS, |_, seen| seen.machines[0].disks[1].facts.is_passthrough = Some(true)),
+    all("disk.fibre_channel", |_, seen| seen.machines[0].disks[1].facts.is_fibre_channel = Some(true)),
+    of("guest.iscsi", AGENTLESS, |_, seen| seen.machines[0].guest.has_iscsi_disks = Some(true)),
+    of("guest.multipath", ENCRYPTED, |_, seen| seen.machines[0].guest.has_multipath = Some(true)),
+    all("guest.teamed_nics", |_, seen| seen.machines[0].guest.has_teamed_nics = Some(true)),
+    all("guest.nfs", |_, seen| seen.machines[0].guest.has_nfs_volumes = Some(true)),
+    of("appliance.blackout", VMWARE, |_, seen| {
+        let at = |text: &str| text.parse().unwrap();
+        let past = Blackout { from: at("2026-11-24T08:00:00Z"), until: at("2026-11-25T08:00:00Z") };
+        let present = Blackout { from: past.until, until: at("2026-11-25T09:00:00Z") };
+        seen.blackouts = vec![past, present];
+    }),
     // Nine servers of six disks each.
     of("capacity.appliance", VMWARE, |wanted, seen| {
         servers(wanted, seen, 9);
