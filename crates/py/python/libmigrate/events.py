@@ -200,6 +200,13 @@ _TYPES: dict[str, tuple[type[Event], tuple[str, ...]]] = {
 def of(raw: Mapping[str, Any]) -> Event:
     """The event of its JSON."""
     name = raw["type"]
-    event, fields = _TYPES.get(name, (Event, ()))
-    values = [Counts.of(raw[field]) if field == "counts" else raw.get(field) for field in fields]
-    return event(raw["seq"], raw["replica"], name, raw, *values)
+    kind, fields = _TYPES.get(name, (Event, ()))
+    values = {"seq": raw["seq"], "replica": raw["replica"], "type": name, "raw": raw}
+    for field in fields:
+        values[field] = raw.get(field)
+    if "counts" in fields:
+        values["counts"] = Counts.of(raw["counts"])
+    # Events are many: the constructor of a frozen class would take most of the time.
+    event = object.__new__(kind)
+    event.__dict__.update(values)
+    return event

@@ -66,23 +66,18 @@ class Counts:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Counts:
         """Of its JSON."""
-        return cls(
-            raw["read"],
-            raw["hole"],
-            raw["unlisted"],
-            raw["sent"],
-            raw["cleared"],
-            raw["skipped"],
-            raw["hole_cleared"],
-            raw["puts"],
-            raw["clears"],
-            raw,
-        )
+        # They come with every event: the constructor of a frozen class would take most of the time.
+        counts = object.__new__(cls)
+        counts.__dict__.update({name: raw[name] for name in _COUNTS}, raw=raw)
+        return counts
 
     @property
     def done(self) -> int:
         """Bytes of the disk that are accounted for."""
         return self.read + self.hole + self.unlisted
+
+
+_COUNTS = tuple(name for name in Counts.__dataclass_fields__ if name != "raw")
 
 
 @dataclass(frozen=True)
