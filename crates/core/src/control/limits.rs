@@ -48,6 +48,10 @@ named! {
         OsDiskGib = "os_disk_gib",
         /// GiB of an operating-system disk of a machine that starts by UEFI.
         OsDiskGibGeneration2 = "os_disk_gib_generation_2",
+        /// GiB that an operating-system disk stays below where Hyper-V's UEFI becomes a BIOS.
+        ConvertedOsDiskGib = "converted_os_disk_gib",
+        /// Partitions of the operating-system disk of a machine that starts by UEFI.
+        PartitionsOfAnOsDisk = "partitions_of_an_os_disk",
         /// GiB of a data disk.
         DataDiskGib = "data_disk_gib",
         /// Data disks of a machine in Azure, of whatever size.
@@ -78,6 +82,8 @@ impl LimitName {
             | Self::ParallelDisksOfAnAppliance
             | Self::ParallelDisksOfAHost
             | Self::SnapshotsOfADatastore => &[Scenario::VmwareAgentless],
+            Self::ConvertedOsDiskGib => &[Scenario::HyperV],
+            Self::PartitionsOfAnOsDisk => &[Scenario::HyperV, Scenario::AgentBased],
             _ => Scenario::ALL,
         }
     }

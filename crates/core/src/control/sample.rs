@@ -114,6 +114,8 @@ pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
         host: None,
         change_tracking: None,
         snapshots: None,
+        host_os: None,
+        is_on_site_recovery: None,
         guest: GuestFacts::default(),
     }
 }

@@ -21,6 +21,7 @@ pub(crate) const EXPRESS_ROUTE: Rule =
 pub(crate) const SITE_RECOVERY: Rule =
     rule("Microsoft Learn, Site Recovery: Enable replication with private endpoints", "2023");
 pub(crate) const VMWARE_MATRIX: Rule = rule("Microsoft Learn, Support matrix for VMware vSphere migration", "2022-11");
+pub(crate) const HYPER_V_MATRIX: Rule = rule("Microsoft Learn, Support matrix for Hyper-V migration", "2020-04");
 pub(crate) const PHYSICAL_MATRIX: Rule =
     rule("Microsoft Learn, Support matrix for migration of physical servers", "2023-02");
 /// Has no date of its own: that of the reading.
@@ -55,6 +56,7 @@ mod tests {
             SITE_RECOVERY,
             BACKUP,
             VMWARE_MATRIX,
+            HYPER_V_MATRIX,
             PHYSICAL_MATRIX,
             CONCEPTS,
             SPECIFICATION,
@@ -67,6 +69,6 @@ mod tests {
         let named: std::collections::BTreeSet<&str> =
             Limits::published().iter().map(|(.., limit)| &*limit.document).collect();
         let known = named.iter().filter(|named| ours.iter().any(|rule| rule.document == **named));
-        assert!(known.count() >= 8, "{named:?}");
+        assert!(known.count() >= 9, "{named:?}");
     }
 }

@@ -93,6 +93,26 @@ async fn what_others_made_elsewhere_is_found_by_what_it_leads_to() {
 }
 
 #[tokio::test]
+async fn names_that_are_taken_in_the_group_of_the_target_are_read() {
+    let world = World::of(Scenario::VmwareAgentless, 1).await;
+    let group = world.scenery.target_group();
+    let place = |kind: &str, name: &str, properties: serde_json::Value| {
+        let body = json!({ "location": "centralus", "properties": properties });
+        world.fake.place(&format!("{group}/providers/{kind}/{name}"), body);
+    };
+    let creation = json!({ "creationData": { "createOption": "Empty" } });
+    place("Microsoft.Compute/disks", "old-os", creation);
+    let subnet = json!({ "id": world.scenery.subnet() });
+    let address = json!({ "name": "ipconfig", "properties": { "subnet": subnet } });
+    place("Microsoft.Network/networkInterfaces", "old-nic", json!({ "ipConfigurations": [address] }));
+
+    let seen = observe(&world.client(), &world.wanted, &CancellationToken::new()).await.unwrap();
+
+    assert_eq!(seen.disk_names, ["old-os"]);
+    assert_eq!(seen.interfaces.iter().map(|nic| nic.name.as_deref()).collect::<Vec<_>>(), [Some("old-nic")]);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_absent_and_what_may_not_be_read_is_said() {
     let mut world = World::of(Scenario::HyperV, 1).await;
     world.wanted.vault = ArmId::new(world.scenery.vault().replace("vault1", "none"));

@@ -304,6 +304,14 @@ pub struct Machine {
     pub change_tracking: Option<ChangeTracking>,
     /// How many snapshots it has; of `VMware` only.
     pub snapshots: Option<u64>,
+    /// The operating system of the host that it is on: `Windows Server 2019`. No discovery says so: it is the caller's
+    /// to fill in, of Hyper-V.
+    #[serde(default)]
+    pub host_os: Option<String>,
+    /// Whether Site Recovery replicates it already, for disasters and not to migrate it. No discovery says so: it is the
+    /// caller's to fill in, of Hyper-V.
+    #[serde(default)]
+    pub is_on_site_recovery: Option<bool>,
     /// What only somebody in the guest can tell.
     #[serde(default)]
     pub guest: GuestFacts,
@@ -372,6 +380,10 @@ pub struct DiskFacts {
     pub is_passthrough: Option<bool>,
     /// Whether the guest reaches it by Fibre Channel.
     pub is_fibre_channel: Option<bool>,
+    /// How many partitions it has.
+    pub partitions: Option<u64>,
+    /// The file systems of its volumes, `NTFS`, without that of the partition that UEFI starts from.
+    pub file_systems: Option<Vec<String>>,
 }
 
 impl MachineDisk {
@@ -440,6 +452,8 @@ impl From<&VmwareMachine> for Machine {
             change_tracking: tracking,
             // Below nothing is what the discovery says where it has not looked.
             snapshots: told.number_of_snapshots.and_then(|count| u64::try_from(count).ok()),
+            host_os: None,
+            is_on_site_recovery: None,
             guest: GuestFacts::default(),
         }
     }
@@ -478,6 +492,8 @@ impl From<&HyperVMachine> for Machine {
             host: said(told.host_fqdn.as_ref()),
             change_tracking: None,
             snapshots: None,
+            host_os: None,
+            is_on_site_recovery: None,
             guest: GuestFacts::default(),
         }
     }
@@ -511,6 +527,8 @@ impl From<&ServerMachine> for Machine {
             host: None,
             change_tracking: None,
             snapshots: None,
+            host_os: None,
+            is_on_site_recovery: None,
             guest: GuestFacts::default(),
         }
     }

@@ -1,12 +1,12 @@
 //! The disks of a server.
 
-use super::case::{AGENTLESS, ALL, Case, VMWARE, generation};
+use super::case::{AGENT, AGENTLESS, ALL, Case, VMWARE, generation, is_windows};
 use super::rule::{Found, rules};
 use super::server::repeated;
 use crate::control::limits::{Limit, LimitName};
 use crate::control::model::{DiskFacts, Machine, MachineDisk};
 use crate::control::settings::{DiskSettings, ServerSettings};
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE, VMWARE as TUTORIAL, VMWARE_MATRIX};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, PHYSICAL_MATRIX, VMWARE as TUTORIAL, VMWARE_MATRIX};
 
 rules! {
     NO_OS_DISK: "disk.no_os_disk", Error, ALL, ARTICLE,
@@ -69,6 +69,14 @@ rules! {
         "A guest reaches no disk by Fibre Channel.",
         "leave the disk out and move what is on it in another way",
         fibre_channel;
+    PARTITIONS: "disk.partitions", Error, AGENT, PHYSICAL_MATRIX,
+        "The operating-system disk of a server that starts by UEFI has at most four partitions.",
+        "remove partitions of the disk before it is replicated",
+        partitions;
+    FILE_SYSTEM: "disk.file_system", Error, AGENT, PHYSICAL_MATRIX,
+        "The volumes of the operating-system disk of a Windows server that starts by UEFI are formatted with NTFS.",
+        "format the volume with NTFS, or move what is on it to another disk",
+        file_system;
     NAME: "disk.name", Error, ALL, AZ_MIGRATE,
         "The name of a disk has 1 to 80 letters, digits, hyphens, underscores and dots; it begins with a letter or digit and does not end with a hyphen or dot.",
         "give the disk another name, or leave the name to the service",
@@ -220,6 +228,31 @@ fn passthrough(case: &Case<'_>, found: &mut Found<'_>) {
 
 fn fibre_channel(case: &Case<'_>, found: &mut Found<'_>) {
     forbidden(case, found, |facts| facts.is_fibre_channel, "is reached by Fibre Channel");
+}
+
+/// The operating-system disks of servers that start by UEFI.
+fn uefi_disks(case: Case<'_>) -> impl Iterator<Item = (&ServerSettings, &Machine, &MachineDisk)> {
+    let own = disks(case).filter(|(_, machine, wanted, _)| wanted.is_os && generation(machine) == Some(2));
+    own.map(|(server, machine, _, disk)| (server, machine, disk))
+}
+
+fn partitions(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(limit) = case.limit(LimitName::PartitionsOfAnOsDisk) else { return };
+    for (server, _, disk) in uefi_disks(*case) {
+        if let Some(count) = disk.facts.partitions.filter(|count| *count > limit.value) {
+            found.exceeds(&server.name, format_args!("the disk {} has too many partitions", disk.id), count, limit);
+        }
+    }
+}
+
+fn file_system(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, _, disk) in uefi_disks(*case).filter(|(_, machine, _)| is_windows(machine) == Some(true)) {
+        let told = disk.facts.file_systems.iter().flatten();
+        for other in told.filter(|told| !told.trim().eq_ignore_ascii_case("NTFS")) {
+            let message = format_args!("a volume of the disk {} has another file system", disk.id);
+            found.differs(&server.name, message, other, "NTFS");
+        }
+    }
 }
 
 /// Why a name cannot be that of a disk or a network interface.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::case::{ALL, Case, VMWARE, is_windows};
+use super::case::{ALL, Case, HYPER_V, VMWARE, generation, is_windows};
 use super::rule::{Found, rules};
 use crate::control::limits::LimitName;
-use crate::control::model::{ChangeTracking, Machine, MachineOs};
+use crate::control::model::{ChangeTracking, Machine, MachineDisk, MachineOs};
 use crate::control::settings::{LinuxLicence, ServerSettings, WindowsLicence};
-use crate::finding::documents::{ARTICLE, AZ_MIGRATE, CONCEPTS, NAMING, VMWARE_MATRIX};
+use crate::finding::documents::{ARTICLE, AZ_MIGRATE, CONCEPTS, HYPER_V_MATRIX, NAMING, VMWARE_MATRIX};
 
 rules! {
     SCENARIO: "server.scenario", Error, ALL, ARTICLE,
@@ -66,6 +66,18 @@ rules! {
         "vSphere tracks what changes on the disks of the machine (CBT); it is turned on when replication is enabled.",
         "",
         tracking_off;
+    HOST_VERSION: "server.host_version", Warning, HYPER_V, HYPER_V_MATRIX,
+        "The Hyper-V host runs Windows Server 2012 R2, 2016 or 2019.",
+        "move the machine to a host that runs one of them, ask Microsoft's support whether the newer one is supported by now, or migrate the server with an agent",
+        host_version;
+    SITE_RECOVERY: "server.site_recovery", Error, HYPER_V, HYPER_V_MATRIX,
+        "A machine that is migrated is not replicated by Site Recovery already.",
+        "turn the replication by Site Recovery off on the machine, or fail it over instead of migrating it",
+        site_recovery;
+    UEFI_CONVERSION: "server.uefi_conversion", Warning, HYPER_V, HYPER_V_MATRIX,
+        "A machine of Hyper-V that starts by UEFI runs Windows Server 2012 or later, and its operating-system disk has at most five partitions and less than 300 GB: that edition of the service converts it to BIOS.",
+        "look at whether a test migration starts: later editions make a machine of generation 2",
+        uefi_conversion;
 }
 
 fn scenario(case: &Case<'_>, found: &mut Found<'_>) {
@@ -224,6 +236,65 @@ fn tracking_off(case: &Case<'_>, found: &mut Found<'_>) {
     for (server, machine) in untouched(*case) {
         if machine.change_tracking == Some(ChangeTracking::Off) && in_the_way(machine).is_none() {
             found.broken(&server.name, "vSphere does not track changes yet; that is turned on with replication");
+        }
+    }
+}
+
+/// What a host of Hyper-V may run.
+///
+/// Source: Microsoft Learn, "Support matrix for Hyper-V migration" (2020-04). Later editions may name later ones.
+const HOSTS: [&str; 3] = ["2012 R2", "2016", "2019"];
+
+fn host_version(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in case.servers() {
+        let Some(told) = machine.and_then(|machine| machine.host_os.as_deref()) else { continue };
+        let folded = told.to_ascii_uppercase();
+        if !HOSTS.iter().any(|host| folded.contains(host)) {
+            found.differs(&server.name, "the document does not name what the host runs", told, HOSTS.join(", "));
+        }
+    }
+}
+
+fn site_recovery(case: &Case<'_>, found: &mut Found<'_>) {
+    for (server, machine) in case.servers() {
+        let is_replicated = machine.and_then(|machine| machine.is_on_site_recovery) == Some(true);
+        if is_replicated && !case.is_replicated(server) {
+            found.broken(&server.name, "Site Recovery replicates the machine already");
+        }
+    }
+}
+
+/// Whether the system is known to be none that is converted: Linux, or a Windows before Windows Server 2012.
+fn is_not_converted(machine: &Machine) -> bool {
+    let name = machine.os.as_ref().and_then(|os| os.name.as_deref()).unwrap_or_default();
+    let is_old = ["2000", "2003", "2008"].iter().any(|year| name.contains(year));
+    is_windows(machine) == Some(false) || (is_windows(machine) == Some(true) && is_old)
+}
+
+fn uefi_conversion(case: &Case<'_>, found: &mut Found<'_>) {
+    let limit = |name| case.limit(name).map_or(u64::MAX, |limit| limit.value);
+    let (partitions, gib) = (limit(LimitName::PartitionsOfAnOsDisk), limit(LimitName::ConvertedOsDiskGib));
+    let most = limit(LimitName::OsDiskGibGeneration2);
+    for (server, machine) in case.servers() {
+        let Some(machine) = machine.filter(|machine| generation(machine) == Some(2)) else { continue };
+        if is_not_converted(machine) {
+            let name = machine.os.as_ref().and_then(|os| os.name.as_deref()).unwrap_or("another system");
+            found.differs(&server.name, "UEFI of this system is not converted", name, "Windows Server 2012 or later");
+        }
+        // Where more than one is marked, another rule says so.
+        let Some(wanted) = server.disks.iter().find(|disk| disk.is_os) else { continue };
+        let is_os = |disk: &&MachineDisk| wanted.id.eq_ignore_ascii_case(&disk.id);
+        for disk in machine.disks.iter().filter(is_os) {
+            if let Some(count) = disk.facts.partitions.filter(|count| *count > partitions) {
+                let message = format_args!("the disk {} has too many partitions to be converted from UEFI", disk.id);
+                found.differs(&server.name, message, count, format_args!("at most {partitions}"));
+            }
+            // What is too large anyway is said by the rule for it.
+            let size = disk.size_bytes.map(|bytes| bytes.div_ceil(1 << 30));
+            if let Some(size) = size.filter(|size| (gib..=most).contains(size)) {
+                let message = format_args!("the disk {} is too large to be converted from UEFI, in GiB", disk.id);
+                found.differs(&server.name, message, size, format_args!("less than {gib}"));
+            }
         }
     }
 }

@@ -334,6 +334,7 @@ pub(super) static BREAKS: &[Break] = &[
     all("server.windows_licence", |wanted, seen| {
         wanted.servers[0].licences.windows = WindowsLicence::HybridBenefit;
         seen.machines[0].os.as_mut().unwrap().family = Some(OsFamily::Linux);
+        seen.machines[0].firmware = Some(Firmware::Bios);
     }),
     all("server.linux_licence", |wanted, _| wanted.servers[0].licences.linux = LinuxLicence::HybridBenefit),
     of("server.account_missing", VMWARE, |wanted, _| {
@@ -374,6 +375,23 @@ pub(super) static BREAKS: &[Break] = &[
         let present = Blackout { from: past.until, until: at("2026-11-25T09:00:00Z") };
         seen.blackouts = vec![past, present];
     }),
+    of("disk.partitions", AGENT, |_, seen| seen.machines[0].disks[0].facts.partitions = Some(5)),
+    of("disk.file_system", AGENT, |_, seen| {
+        seen.machines[0].disks[0].facts.file_systems = Some(vec!["ntfs".into(), "ReFS".into()]);
+    }),
+    of("server.host_version", HYPER_V, |_, seen| {
+        seen.machines[0].host_os = Some("Windows Server 2012".into());
+        seen.machines[1].host_os = Some("Microsoft Windows Server 2012 R2 Datacenter".into());
+    }),
+    of("server.site_recovery", HYPER_V, |_, seen| seen.machines[0].is_on_site_recovery = Some(true)),
+    of("server.uefi_conversion", HYPER_V, |_, seen| {
+        seen.machines[0].os.as_mut().unwrap().name = Some("Windows Server 2008 R2".into());
+    }),
+    of("server.uefi_conversion", HYPER_V, |_, seen| {
+        seen.machines[0].os.as_mut().unwrap().family = Some(OsFamily::Linux);
+    }),
+    of("server.uefi_conversion", HYPER_V, |_, seen| seen.machines[0].disks[0].facts.partitions = Some(6)),
+    of("server.uefi_conversion", HYPER_V, |_, seen| seen.machines[0].disks[0].size_bytes = Some(300 * GIB)),
     // Nine servers of six disks each.
     of("capacity.appliance", VMWARE, |wanted, seen| {
         servers(wanted, seen, 9);
