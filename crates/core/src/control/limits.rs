@@ -20,6 +20,12 @@ named! {
         RegistrationKeyDays = "registration_key_days",
         /// Addresses to have free for the private endpoints of a project.
         ProjectAddresses = "project_addresses",
+        /// Servers of a project.
+        ProjectServers = "project_servers",
+        /// Servers that one appliance discovers.
+        DiscoveredServers = "discovered_servers",
+        /// vCenter servers that one appliance is connected to.
+        VcentersOfAnAppliance = "vcenters_of_an_appliance",
         /// Addresses of the private endpoint of a vault, one for each of its services.
         VaultAddresses = "vault_addresses",
         /// Private endpoints of a vault.
@@ -77,7 +83,8 @@ impl LimitName {
     /// The kinds of migration that have this limit.
     pub const fn scenarios(self) -> &'static [Scenario] {
         match self {
-            Self::ParallelReplications
+            Self::VcentersOfAnAppliance
+            | Self::ParallelReplications
             | Self::ParallelReplicationsScaledOut
             | Self::ParallelDisksOfAnAppliance
             | Self::ParallelDisksOfAHost

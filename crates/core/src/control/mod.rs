@@ -36,7 +36,7 @@ pub mod settings;
 mod settled;
 
 pub use self::arm_id::{ArmId, ArmIdError};
-pub use self::observed::{Blackout, Observed, Region, Unread};
+pub use self::observed::{Blackout, ClosedPort, Observed, Region, Unread};
 pub use self::scenario::Scenario;
 pub use self::settled::{Difference, differences};
 

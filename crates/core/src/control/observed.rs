@@ -49,6 +49,12 @@ pub struct Observed {
     pub grants: Vec<RoleAssignment>,
     /// What each of the caller's roles allows on the accounts; none where nobody has looked.
     pub caller_roles: Option<Vec<Permission>>,
+    /// What each of the caller's roles allows on the project's subscription. Nothing reads it, because Azure tells it of
+    /// groups and resources only: it is the caller's to fill in, and none where nobody has looked.
+    pub subscription_roles: Option<Vec<Permission>>,
+    /// The virtual networks that have a gateway of ExpressRoute or a VPN. Nothing reads them, because a gateway may be
+    /// in a hub that the caller does not see: they are the caller's to fill in, and none where nobody has looked.
+    pub gateways: Option<Vec<ArmId>>,
     /// The site's fabric in the vault.
     pub fabric: Option<Fabric>,
     /// Who is registered with the fabric.
@@ -76,6 +82,9 @@ pub struct Observed {
     /// The blackout windows of the appliance in which the servers might be migrated. The appliance keeps them in a file
     /// of its own (`GatewayDataWorker.json`), in its own time: they are the caller's to fill in.
     pub blackouts: Vec<Blackout>,
+    /// Ports on the premises that somebody has tried from where they are used, and found closed. Azure does not see them:
+    /// they are the caller's to fill in.
+    pub closed_ports: Vec<ClosedPort>,
     /// What could not be read.
     pub unread: Vec<Unread>,
 }
@@ -96,6 +105,15 @@ pub struct Blackout {
     pub from: Timestamp,
     /// When it is over.
     pub until: Timestamp,
+}
+
+/// A port that nobody answers at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPort {
+    /// The name or the address of the host.
+    pub host: String,
+    /// The port, of TCP.
+    pub port: u16,
 }
 
 /// Something that could not be read.

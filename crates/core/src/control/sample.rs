@@ -112,6 +112,7 @@ pub(crate) fn machine(scenario: Scenario, name: &str) -> Machine {
         nics: vec![MachineNic { id: "nic0".into(), mac: None, addresses: Vec::new(), network: None }],
         instance_uuid: None,
         host: None,
+        vcenter: None,
         change_tracking: None,
         snapshots: None,
         host_os: None,

@@ -300,6 +300,9 @@ pub struct Machine {
     pub instance_uuid: Option<String>,
     /// The host that it is on; not of servers with agents.
     pub host: Option<String>,
+    /// The vCenter server that it is on; of `VMware` only.
+    #[serde(default)]
+    pub vcenter: Option<ArmId>,
     /// Whether vSphere tracks what changes on its disks; of `VMware` only.
     pub change_tracking: Option<ChangeTracking>,
     /// How many snapshots it has; of `VMware` only.
@@ -330,6 +333,13 @@ pub struct GuestFacts {
     pub has_teamed_nics: Option<bool>,
     /// Whether NFS volumes are mounted.
     pub has_nfs_volumes: Option<bool>,
+    /// Whether the SAN policy of Windows is `OnlineAll`.
+    pub is_san_policy_online_all: Option<bool>,
+    /// Whether it takes connections from outside by RDP, or by SSH if it is Linux: the service runs, and the firewall
+    /// lets them through.
+    pub takes_connections: Option<bool>,
+    /// Whether the initial RAM disk of Linux has the drivers of Hyper-V: `hv_vmbus`, `hv_storvsc`, `hv_netvsc`.
+    pub has_hyper_v_drivers: Option<bool>,
 }
 
 /// The operating system of a [`Machine`]: as the guest tells it where it does, else as its platform does.
@@ -449,6 +459,7 @@ impl From<&VmwareMachine> for Machine {
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: said(told.instance_uuid.as_ref()),
             host: said(told.host_name.as_ref()),
+            vcenter: told.vcenter_id.clone(),
             change_tracking: tracking,
             // Below nothing is what the discovery says where it has not looked.
             snapshots: told.number_of_snapshots.and_then(|count| u64::try_from(count).ok()),
@@ -490,6 +501,7 @@ impl From<&HyperVMachine> for Machine {
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: said(told.instance_uuid.as_ref()),
             host: said(told.host_fqdn.as_ref()),
+            vcenter: None,
             change_tracking: None,
             snapshots: None,
             host_os: None,
@@ -525,6 +537,7 @@ impl From<&ServerMachine> for Machine {
             nics: told.network_adapters.iter().flatten().map(MachineNic::from).collect(),
             instance_uuid: None,
             host: None,
+            vcenter: None,
             change_tracking: None,
             snapshots: None,
             host_os: None,

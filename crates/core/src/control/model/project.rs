@@ -37,6 +37,8 @@ wire! {
         service_endpoint: String,
         /// The storage account that it keeps its own files in.
         utility_storage_account_id: String,
+        /// Its numbers, by what they are of.
+        summary: Extra,
         /// When its numbers were made.
         last_summary_refreshed_time: Stamp,
     }
@@ -65,6 +67,18 @@ wire! {
         assessment_count: i64,
         /// Everything else, as texts; some are JSON again.
         extended_details: Extra,
+    }
+}
+
+impl Resource<MigrateProjectProperties> {
+    /// How many servers were discovered for it; none where it does not say.
+    pub fn discovered_servers(&self) -> Option<u64> {
+        let told = self.properties.summary.as_ref()?.values();
+        let is_of_servers = |told: &&Value| {
+            let kind = told.get("instanceType").and_then(Value::as_str);
+            kind.is_some_and(|kind| kind.eq_ignore_ascii_case("Servers"))
+        };
+        told.into_iter().find(is_of_servers)?.get("discoveredCount")?.as_u64()
     }
 }
 
@@ -161,9 +175,11 @@ mod tests {
         let body = json!({ "name": "p", "location": "westeurope", "eTag": "\"1\"", "properties": {
             "publicNetworkAccess": "Disabled", "registeredTools": ["ServerMigration"],
             "privateEndpointConnections": [{ "name": "c", "properties": { "privateEndpoint": { "id": "/subscriptions/s/pe" } } }],
-            "summary": { "servers": { "instanceType": "Servers" } },
+            "summary": { "databases": { "instanceType": "Databases" },
+                "servers": { "instanceType": "Servers", "discoveredCount": 12 } },
         }});
         let project: MigrateProject = serde_json::from_value(body.clone()).unwrap();
+        assert_eq!(project.discovered_servers(), Some(12));
         assert_eq!(project.entity_tag(), Some("\"1\""));
         assert_eq!(serde_json::to_value(project).unwrap(), body);
 

@@ -1,11 +1,15 @@
 //! Who reads the servers: the appliance, the replication provider or the replication appliance.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::SignedDuration;
 
-use super::case::{ALL, Case, REGISTERED, VMWARE};
+use super::case::{AGENT, ALL, Case, REGISTERED, VMWARE};
 use super::rule::{Found, rules};
+use crate::control::ArmId;
 use crate::control::limits::LimitName;
-use crate::finding::documents::{ARTICLE, CONCEPTS, DISCOVER, EXPRESS_ROUTE, VMWARE_MATRIX};
+use crate::control::model::Machine;
+use crate::finding::documents::{ARTICLE, CONCEPTS, DISCOVER, EXPRESS_ROUTE, PREPARE, VMWARE_MATRIX};
 use crate::private_link::PrivateService;
 
 rules! {
@@ -37,6 +41,22 @@ rules! {
         "At most 300 servers of one vCenter replicate at the same time, 500 with a scale-out appliance.",
         "enable fewer, or set a scale-out appliance up; those beyond wait",
         too_many_servers;
+    TOO_MANY_DISCOVERED: "appliance.too_many_discovered", Warning, ALL, PREPARE,
+        "One appliance discovers at most 10,000 machines of VMware, 5,000 of Hyper-V or 250 other servers.",
+        "set another appliance up for some of them",
+        too_many_discovered;
+    TOO_MANY_VCENTERS: "appliance.too_many_vcenters", Warning, VMWARE, VMWARE_MATRIX,
+        "One appliance is connected to at most ten vCenter servers.",
+        "set another appliance up for some of them",
+        too_many_vcenters;
+    PORT_902: "appliance.port_902", Error, VMWARE, VMWARE_MATRIX,
+        "The appliance reaches port 902 of the ESXi hosts: by it, it reads snapshots.",
+        "open TCP port 902 from the appliance to the host",
+        port_902;
+    PORT_9443: "appliance.port_9443", Warning, AGENT, VMWARE_MATRIX,
+        "Servers with an agent reach port 9443 of the process server, unless it was given another port: to it, they send what they replicate.",
+        "open TCP port 9443 from the servers to the process server",
+        port_9443;
     BLACKOUT: "appliance.blackout", Warning, VMWARE, CONCEPTS,
         "No server is migrated within a blackout window of the appliance: cycles that run finish, and the last one of a migration does not run.",
         "migrate after the window, or shorten it on the appliance",
@@ -133,6 +153,50 @@ fn too_many_servers(case: &Case<'_>, found: &mut Found<'_>) {
             wanted,
         );
     }
+}
+
+/// The discovered machines, by their site: what one appliance has discovered.
+fn sites(case: Case<'_>) -> BTreeMap<ArmId, Vec<&Machine>> {
+    let mut sites: BTreeMap<ArmId, Vec<&Machine>> = BTreeMap::new();
+    for machine in &case.seen.machines {
+        if let Some(site) = machine.id.as_ref().and_then(ArmId::parent) {
+            sites.entry(site).or_default().push(machine);
+        }
+    }
+    sites
+}
+
+fn too_many_discovered(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(limit) = case.limit(LimitName::DiscoveredServers) else { return };
+    for (site, machines) in sites(*case).into_iter().filter(|(_, machines)| machines.len() as u64 > limit.value) {
+        let count = machines.len();
+        found.exceeds(site, format_args!("{count} servers were discovered"), count, limit);
+    }
+}
+
+fn too_many_vcenters(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(limit) = case.limit(LimitName::VcentersOfAnAppliance) else { return };
+    for (site, machines) in sites(*case) {
+        let vcenters: BTreeSet<&ArmId> = machines.iter().filter_map(|machine| machine.vcenter.as_ref()).collect();
+        let count = vcenters.len();
+        if count as u64 > limit.value {
+            found.exceeds(site, format_args!("the machines are of {count} vCenter servers"), count, limit);
+        }
+    }
+}
+
+fn closed(case: &Case<'_>, found: &mut Found<'_>, port: u16) {
+    for one in case.seen.closed_ports.iter().filter(|one| one.port == port) {
+        found.broken(&one.host, format_args!("port {port} is closed"));
+    }
+}
+
+fn port_902(case: &Case<'_>, found: &mut Found<'_>) {
+    closed(case, found, 902);
+}
+
+fn port_9443(case: &Case<'_>, found: &mut Found<'_>) {
+    closed(case, found, 9443);
 }
 
 fn blackout(case: &Case<'_>, found: &mut Found<'_>) {

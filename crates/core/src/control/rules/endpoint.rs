@@ -131,7 +131,7 @@ fn network(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 /// Whether two networks are one, or peered.
-fn are_joined(case: &Case<'_>, one: &ArmId, other: &ArmId) -> bool {
+pub(super) fn are_joined(case: &Case<'_>, one: &ArmId, other: &ArmId) -> bool {
     let peered = |from: &ArmId, to: &ArmId| {
         case.network(from).is_some_and(|network| network.connected_networks().any(|one| one == to))
     };

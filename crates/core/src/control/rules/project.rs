@@ -1,10 +1,13 @@
 //! The project, and whether its private endpoint can be joined.
 
 use super::case::{ALL, Case, network_of, subnet, usable_addresses};
+use super::endpoint::are_joined;
+use super::role::GRANTING;
 use super::rule::{Found, rules};
+use crate::control::ArmId;
 use crate::control::limits::LimitName;
 use crate::control::model::PublicNetworkAccess;
-use crate::finding::documents::{DISCOVER, HOW_TO};
+use crate::finding::documents::{DISCOVER, HOW_TO, PREPARE};
 
 rules! {
     MISSING: "project.missing", Error, ALL, DISCOVER,
@@ -23,6 +26,18 @@ rules! {
         "The subnet of the private endpoints has about fifteen addresses to spare.",
         "choose a larger subnet, or count what the private endpoints of the project, the vault and the accounts will take",
         few_addresses;
+    CALLER: "project.caller", Warning, ALL, HOW_TO,
+        "Who sets a project with private endpoints up is Owner of the subscription, or Contributor and User Access Administrator.",
+        "have the caller granted these roles on the subscription, or have somebody who has them create the project and its resources",
+        caller;
+    NO_GATEWAY: "project.no_gateway", Warning, ALL, HOW_TO,
+        "The gateway of ExpressRoute or the VPN is in the virtual network of the project's private endpoint, or in one connected to it.",
+        "connect the network of the gateway with that of the private endpoint",
+        no_gateway;
+    TOO_MANY_SERVERS: "project.too_many_servers", Warning, ALL, PREPARE,
+        "A project has at most 35,000 servers.",
+        "create another project for the others",
+        too_many_servers;
 }
 
 fn missing(case: &Case<'_>, found: &mut Found<'_>) {
@@ -58,5 +73,40 @@ fn few_addresses(case: &Case<'_>, found: &mut Found<'_>) {
         && size < needed.value
     {
         found.differs(subnet, format_args!("the subnet has {size} addresses"), size, needed.value);
+    }
+}
+
+/// What Contributor may do and a reader may not: the project is made by it.
+const CREATING: &str = "Microsoft.Migrate/migrateProjects/write";
+
+fn caller(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(roles) = &case.seen.subscription_roles else { return };
+    for action in [CREATING, GRANTING] {
+        if !roles.iter().any(|role| role.allows(action)) {
+            found.broken(&case.wanted.project, format_args!("the caller may not do {action} in the subscription"));
+        }
+    }
+}
+
+fn no_gateway(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(gateways) = &case.seen.gateways else { return };
+    let networks: Vec<ArmId> =
+        case.endpoints_to(&case.wanted.project).filter_map(|(endpoint, _)| network_of(endpoint)).collect();
+    let is_reached = |network| gateways.iter().any(|gateway| are_joined(case, network, gateway));
+    if let Some(network) = networks.first()
+        && !networks.iter().any(is_reached)
+    {
+        let told = gateways.iter().map(ArmId::as_str).collect::<Vec<_>>().join(", ");
+        let told = if told.is_empty() { "none".to_owned() } else { told };
+        found.differs(network, "no gateway is in this network or in one connected to it", told, network);
+    }
+}
+
+fn too_many_servers(case: &Case<'_>, found: &mut Found<'_>) {
+    let count = case.seen.project.as_ref().and_then(|project| project.discovered_servers());
+    if let (Some(count), Some(limit)) = (count, case.limit(LimitName::ProjectServers))
+        && count > limit.value
+    {
+        found.exceeds(&case.wanted.project, format_args!("the project has {count} servers"), count, limit);
     }
 }

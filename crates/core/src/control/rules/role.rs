@@ -69,7 +69,7 @@ fn wrong_tier(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 /// The action that granting a role is.
-const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
+pub(super) const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
 
 fn caller(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(roles) = &case.seen.caller_roles else { return };

@@ -12,7 +12,7 @@ use crate::control::settings::{
     AgentSource, Availability, DiskEncryption, DiskSettings, LinuxLicence, MigrationSettings, NicRole, Security,
     Source, VmwareSource, WindowsLicence,
 };
-use crate::control::{ArmId, Blackout, Scenario};
+use crate::control::{ArmId, Blackout, ClosedPort, Scenario};
 
 /// How a rule is broken.
 pub(super) struct Break {
@@ -108,6 +108,20 @@ pub(super) static BREAKS: &[Break] = &[
             { "name": "endpoints", "properties": { "addressPrefix": "10.9.0.0/28" } }
         ]}})));
     }),
+    // Contributor alone, and User Access Administrator alone.
+    all("project.caller", |_, seen| {
+        let not_actions = ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"];
+        seen.subscription_roles = Some(vec![read(json!({ "actions": ["*"], "notActions": not_actions }))]);
+    }),
+    all("project.caller", |_, seen| {
+        seen.subscription_roles = Some(vec![read(json!({ "actions": ["*/read", "Microsoft.Authorization/*"] }))]);
+    }),
+    all("project.no_gateway", |_, seen| seen.gateways = Some(Vec::new())),
+    all("project.no_gateway", |wanted, seen| seen.gateways = Some(vec![wanted.target.network.clone()])),
+    all("project.too_many_servers", |_, seen| {
+        let summary = json!({ "servers": { "instanceType": "Servers", "discoveredCount": 35_001 } });
+        seen.project.as_mut().unwrap().properties.summary = Some(read(summary));
+    }),
     of("appliance.no_site", VMWARE, |_, seen| seen.fabric = None),
     of("appliance.not_registered", REGISTERED, |_, seen| seen.providers.clear()),
     of("appliance.not_registered", REGISTERED, |_, seen| seen.fabric = None),
@@ -132,6 +146,24 @@ pub(super) static BREAKS: &[Break] = &[
             seen.items.push(sample::item(Scenario::VmwareAgentless, &format!("old{number}"), "Replicating", None));
         }
     }),
+    all("appliance.too_many_discovered", |wanted, seen| {
+        let most = match wanted.scenario {
+            Scenario::VmwareAgentless => 10_000,
+            Scenario::HyperV => 5_000,
+            Scenario::AgentBased => 250,
+        };
+        let more = (2..=most).map(|number| sample::machine(wanted.scenario, &format!("more{number}")));
+        seen.machines.extend(more);
+    }),
+    of("appliance.too_many_vcenters", VMWARE, |wanted, seen| {
+        for number in 0..11 {
+            let mut machine = sample::machine(wanted.scenario, &format!("more{number}"));
+            machine.vcenter = Some(id(&format!("Microsoft.OffAzure/vmwareSites/site/vcenters/{number}")));
+            seen.machines.push(machine);
+        }
+    }),
+    of("appliance.port_902", VMWARE, |_, seen| seen.closed_ports.push(closed("esx1", 902))),
+    of("appliance.port_9443", AGENT, |_, seen| seen.closed_ports.push(closed("ps", 9443))),
     all("appliance.batch", |wanted, seen| servers(wanted, seen, 11)),
     of("vault.missing", VMWARE, |_, seen| seen.vault = None),
     of("vault.missing", REGISTERED, |_, seen| seen.vault = None),
@@ -392,6 +424,12 @@ pub(super) static BREAKS: &[Break] = &[
     }),
     of("server.uefi_conversion", HYPER_V, |_, seen| seen.machines[0].disks[0].facts.partitions = Some(6)),
     of("server.uefi_conversion", HYPER_V, |_, seen| seen.machines[0].disks[0].size_bytes = Some(300 * GIB)),
+    of("guest.san_policy", HYPER_V, |_, seen| seen.machines[0].guest.is_san_policy_online_all = Some(false)),
+    all("guest.connections", |_, seen| seen.machines[0].guest.takes_connections = Some(false)),
+    of("guest.linux_drivers", ENCRYPTED, |_, seen| {
+        seen.machines[0].os.as_mut().unwrap().family = Some(OsFamily::Linux);
+        seen.machines.iter_mut().for_each(|machine| machine.guest.has_hyper_v_drivers = Some(false));
+    }),
     // Nine servers of six disks each.
     of("capacity.appliance", VMWARE, |wanted, seen| {
         servers(wanted, seen, 9);
@@ -520,6 +558,10 @@ pub(super) static BREAKS: &[Break] = &[
         seen.mapping.as_mut().unwrap().properties.policy_id = Some(theirs);
     }),
 ];
+
+fn closed(host: &str, port: u16) -> ClosedPort {
+    ClosedPort { host: host.to_owned(), port }
+}
 
 /// Puts the first server into an availability set that has a machine in that network.
 fn in_set(wanted: &mut MigrationSettings, seen: &mut Observed, network: &str) {
