@@ -52,7 +52,7 @@ pub struct Observed {
     /// What each of the caller's roles allows on the project's subscription. Nothing reads it, because Azure tells it of
     /// groups and resources only: it is the caller's to fill in, and none where nobody has looked.
     pub subscription_roles: Option<Vec<Permission>>,
-    /// The virtual networks that have a gateway of ExpressRoute or a VPN. Nothing reads them, because a gateway may be
+    /// The virtual networks that have a gateway of `ExpressRoute` or a VPN. Nothing reads them, because a gateway may be
     /// in a hub that the caller does not see: they are the caller's to fill in, and none where nobody has looked.
     pub gateways: Option<Vec<ArmId>>,
     /// The site's fabric in the vault.

@@ -6,7 +6,7 @@ use super::role::GRANTING;
 use super::rule::{Found, rules};
 use crate::control::ArmId;
 use crate::control::limits::LimitName;
-use crate::control::model::PublicNetworkAccess;
+use crate::control::model::{MigrateProject, PublicNetworkAccess};
 use crate::finding::documents::{DISCOVER, HOW_TO, PREPARE};
 
 rules! {
@@ -103,7 +103,7 @@ fn no_gateway(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 fn too_many_servers(case: &Case<'_>, found: &mut Found<'_>) {
-    let count = case.seen.project.as_ref().and_then(|project| project.discovered_servers());
+    let count = case.seen.project.as_ref().and_then(MigrateProject::discovered_servers);
     if let (Some(count), Some(limit)) = (count, case.limit(LimitName::ProjectServers))
         && count > limit.value
     {
