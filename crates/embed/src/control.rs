@@ -51,7 +51,7 @@ mod tests {
     fn the_state_machine_and_a_plan_are_told() {
         let states: Value = serde_json::from_str(&control("lifecycle", "").unwrap()).unwrap();
         assert!(states.is_object());
-        let plan = json!({ "plan": { "scenario": "vmware_agentless", "steps": [] } });
+        let plan = json!({ "plan": { "scenario": "vmware_agentless", "settings": "", "steps": [] } });
         let markdown: String = serde_json::from_str(&control("markdown", &plan.to_string()).unwrap()).unwrap();
         assert!(markdown.starts_with('#'), "{markdown}");
     }

@@ -190,7 +190,7 @@ def test_the_network_is_checked_and_what_is_wrong_is_a_finding(engine: lm.Engine
 
 def test_the_control_planes_model_is_asked() -> None:
     assert "vmware_agentless" in [scenario["name"] for scenario in lm.control("lifecycle")["scenarios"]]
-    plan = {"scenario": "vmware_agentless", "steps": []}
+    plan = {"scenario": "vmware_agentless", "settings": "", "steps": []}
     assert lm.control("markdown", plan=plan).startswith("#")
 
 

@@ -85,6 +85,11 @@ enum Chore {
         #[arg(long, default_value_t = 512)]
         mib: u64,
     },
+    /// Build the C library for release and install it: headers, both libraries, for pkg-config and `CMake`
+    InstallC {
+        /// Where to, such as /usr/local
+        prefix: PathBuf,
+    },
     /// Write the reference of each language
     Reference,
     /// Hold every request and answer of the fake of Azure Resource Manager to Azure's published contracts
@@ -118,6 +123,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::Test => test::run(&root),
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
         Chore::BenchFaces { rounds, mib } => bench_faces::start(&root, rounds, mib),
+        Chore::InstallC { prefix } => test::c::release(&root, &prefix),
         Chore::Reference => reference::write(&root),
         Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
         Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::Count;
-use crate::command::{command, line, on_path, output, run as run_command};
+use super::{Built, Count};
+use crate::command::{cargo, command, line, on_path, output, run as run_command};
 use crate::tools::{debian, read};
 
 /// What the system's linker must add to the static library: `rustc --print native-static-libs`.
@@ -86,7 +86,7 @@ fn install_tools(root: &Path) -> Result<()> {
 ///
 /// The shared library is linked here, from the static one. rustc can link it too, but only with a version script of its
 /// own: without a name for the version, and with every function in it that any crate exports to C.
-pub(crate) fn install(root: &Path, built: &Path, prefix: &Path) -> Result<()> {
+fn install(root: &Path, built: &Path, prefix: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let major = env!("CARGO_PKG_VERSION_MAJOR");
     let of_crate = root.join("crates/ffi");
@@ -128,6 +128,13 @@ pub(crate) fn install(root: &Path, built: &Path, prefix: &Path) -> Result<()> {
         fs::write(to.join(template), text).with_context(|| format!("cannot write {template}"))?;
     }
     Ok(())
+}
+
+/// Builds the library for release and installs it to `prefix`.
+pub(crate) fn release(root: &Path, prefix: &Path) -> Result<()> {
+    let mut build = cargo(root);
+    build.args(["build", "--release", "--locked", "--package", "libmigrate-ffi", "--lib"]);
+    install(root, &Built::of(&mut build)?.c()?, prefix)
 }
 
 /// Compiles a C program of the repository into `folder`, with the library in it: `built` is one of the libraries that
@@ -347,17 +354,6 @@ fn cmake(programs: &Programs<'_>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    #[ignore = "for the one who works on it"]
-    fn alone() {
-        let root = crate::repository();
-        let mut build = crate::command::cargo(&root);
-        build.args(["build", "--locked", "--package", "libmigrate-ffi", "--lib"]);
-        let built = crate::test::Built::of(&mut build).unwrap();
-        let count = run(&root, &built.c().unwrap()).unwrap();
-        assert_eq!(count.failed, 0);
-    }
 
     #[test]
     fn the_last_line_of_a_program_is_its_count() {
