@@ -7,12 +7,12 @@
 //! # Threads
 //!
 //! Every method runs on the thread of the JavaScript environment that made the object, and none blocks. Threads of
-//! an engine only ring ([`bell`]): Node.js then calls back on the environment's own thread, or not at all if the
+//! an engine only ring (`bell.rs`): Node.js then calls back on the environment's own thread, or not at all if the
 //! environment is gone.
 //!
 //! # Failures
 //!
-//! A [`Failure`](libmigrate_embed::Failure) is thrown as an `Error` whose message is its JSON; `index.js` makes a
+//! A [`Failure`] is thrown as an `Error` whose message is its JSON; `index.js` makes a
 //! `LibmigrateError` of it. A panic is caught at the border (`catch_unwind`) and thrown in the same way.
 
 #![allow(clippy::needless_pass_by_value)] // napi hands texts, bytes and functions over by value

@@ -10,7 +10,7 @@
 //! - Nothing here calls back into Python code. An interpreter that ends kills the threads that want to go on, and to
 //!   be killed below a frame of Rust is an abort; so errors leave as data ([`Failed`] holds JSON), and the loops that
 //!   serve requests are Python's.
-//! - Whatever waits gives the interpreter up in one place, [`waiting`], which the end of the interpreter closes first.
+//! - Whatever waits gives the interpreter up in one place, `waiting.rs`, which the end of the interpreter closes first.
 
 mod bytes_of_python;
 mod engine;
