@@ -1,9 +1,9 @@
 //! The C library libmigrate: `include/migrate.h` is made from this crate, doc comments and all.
 //!
 //! No logic is here. Everything goes to `libmigrate-embed`, the seam that all languages share; what this adds is what
-//! C needs: handles that cannot dangle ([`handle`]), a border where panics stop and arguments are checked
-//! ([`border`]), structures that can grow ([`settings`]), buffers that come back once ([`release`]), and file
-//! descriptors for a program's own loop ([`signal`]).
+//! C needs: handles that cannot dangle (`handle.rs`), a border where panics stop and arguments are checked
+//! (`border.rs`), structures that can grow (`settings.rs`), buffers that come back once (`release.rs`), and file
+//! descriptors for a program's own loop (`signal.rs`).
 //!
 //! # Threads
 //!

@@ -8,7 +8,7 @@
 //! - No thread of an engine touches the interpreter. What is asked of Python (a read, a token) is taken from a queue
 //!   by a Python thread; what has ended is told to an event loop by a byte on a socket.
 //! - Nothing here calls back into Python code. An interpreter that ends kills the threads that want to go on, and to
-//!   be killed below a frame of Rust is an abort; so errors leave as data ([`Failed`] holds JSON), and the loops that
+//!   be killed below a frame of Rust is an abort; so errors leave as data (`Failed` holds JSON), and the loops that
 //!   serve requests are Python's.
 //! - Whatever waits gives the interpreter up in one place, `waiting.rs`, which the end of the interpreter closes first.
 
