@@ -98,12 +98,6 @@ pub enum CallError {
     /// A blocking call on one of the engine's own threads.
     #[error("a blocking call on a thread of the engine would wait for itself")]
     Reentered,
-    /// A callback of the embedding program failed.
-    #[error("a callback failed: {problem}")]
-    Callback {
-        /// Its words.
-        problem: String,
-    },
     /// The system gives no threads.
     #[error("the system gives the engine no threads: {problem}")]
     Threads {
@@ -122,7 +116,6 @@ impl CallError {
         ("call.closed", ErrorKind::Caller, "open a new one"),
         ("call.forked", ErrorKind::Caller, "open an engine in the child process, or start it by spawn instead of fork"),
         ("call.reentered", ErrorKind::Caller, "make the call on a thread of your own"),
-        ("call.callback", ErrorKind::Caller, "look at what the callback raised"),
         ("call.threads", ErrorKind::Fatal, "raise the process's limit of threads or memory"),
         ("call.log_open", ErrorKind::Caller, "read the log that is open, or close it first"),
     ];
@@ -138,9 +131,8 @@ impl CallError {
             Self::Closed { .. } => 1,
             Self::Forked { .. } => 2,
             Self::Reentered => 3,
-            Self::Callback { .. } => 4,
-            Self::Threads { .. } => 5,
-            Self::LogOpen => 6,
+            Self::Threads { .. } => 4,
+            Self::LogOpen => 5,
         }
     }
 }
@@ -180,7 +172,6 @@ mod tests {
         assert_eq!(code(CallError::Closed { what: "engine" }), "call.closed");
         assert_eq!(code(CallError::Forked { opened_in: 1 }), "call.forked");
         assert_eq!(code(CallError::Reentered), "call.reentered");
-        assert_eq!(code(CallError::Callback { problem: String::new() }), "call.callback");
         assert_eq!(code(CallError::Threads { problem: String::new() }), "call.threads");
         assert_eq!(code(CallError::LogOpen), "call.log_open");
     }

@@ -125,21 +125,24 @@ impl<Q, A> Drop for Server<Q, A> {
 impl<Q, A> Asker<Q, A> {
     /// Asks, and waits for the answer; `Err` in the words of who was asked.
     pub(crate) async fn ask(&self, question: Q) -> Result<A, String> {
-        self.put(question)?.await.unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
+        self.put(question).await.unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
     }
 
     /// The same, on a thread that may block.
     pub(crate) fn ask_blocking(&self, question: Q) -> Result<A, String> {
-        self.put(question)?.blocking_recv().unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
+        self.put(question).blocking_recv().unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
     }
 
-    fn put(&self, question: Q) -> Result<oneshot::Receiver<Result<A, String>>, String> {
-        if self.0.lock().server_is_gone {
-            return Err(NO_ANSWER.to_owned());
-        }
+    fn put(&self, question: Q) -> oneshot::Receiver<Result<A, String>> {
         let (reply, answer) = oneshot::channel();
-        self.0.change(|state| state.waiting.push_back(Request { question, reply }));
-        Ok(answer)
+        let request = Request { question, reply };
+        // Under one lock: after the server's end nobody would take it, and it would be waited for without end.
+        self.0.change(|state| {
+            if !state.server_is_gone {
+                state.waiting.push_back(request);
+            }
+        });
+        answer
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libmigrate::extent::{Extent, ExtentSet};
 use libmigrate::source::nbd::{self, NbdError, NbdOptions, Tls};
 use libmigrate::source::{Gate, ImageFile, OpenOptions, SourceError, SourceExtent, SourceLimits, qcow2};
-use libmigrate::{DiskSource, PushedDisk};
+use libmigrate::{DiskSource, PushedDisk, ReplicateError};
 
 use crate::failure::{CallError, Failure};
 use crate::served::{Asker, Server, queue};
@@ -143,7 +143,7 @@ pub(crate) async fn open(settings: SourceSettings) -> Result<Source, Failure> {
     match settings {
         SourceSettings::Image(image) => {
             let opened = tokio::task::spawn_blocking(move || open_image(&image)).await;
-            opened.map_err(|e| CallError::Callback { problem: e.to_string() })?
+            opened.map_err(|e| ReplicateError::Internal { problem: format!("opening the image ended early: {e}") })?
         }
         SourceSettings::Nbd(nbd) => open_nbd(nbd).await,
     }

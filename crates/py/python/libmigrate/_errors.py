@@ -91,10 +91,6 @@ class ForkedError(CallError, RuntimeError):
     """The process was forked after the engine was opened."""
 
 
-class CallbackError(CallError):
-    """Code of yours that the library called has failed."""
-
-
 class SourceError(LibmigrateError):
     """The disk cannot be read, or is not what it should be."""
 
@@ -151,7 +147,6 @@ _BY_CODE: dict[str, type[LibmigrateError]] = {
     "call.argument": ArgumentError,
     "call.closed": ClosedError,
     "call.forked": ForkedError,
-    "call.callback": CallbackError,
     "cycle.cancelled": Cancelled,
     "engine.internal": InternalError,
     "source.moving": CycleError,
