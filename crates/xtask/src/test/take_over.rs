@@ -83,8 +83,8 @@ fn killed_in_the_middle(program: &mut Command) -> Result<u64> {
     for printed in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
         let event: Value = serde_json::from_str(&printed.context("cannot read what it prints")?)?;
         let counted = |what: &str| event["counts"][what].as_u64();
-        // What was sent a second ago has settled.
-        if event["type"] == "progress" && counted("sent") >= Some(10 * MIB) {
+        // Two seconds' worth: what was sent a second ago has settled, however busy the machine is.
+        if event["type"] == "progress" && counted("sent") >= Some(16 * MIB) {
             child.kill().context("cannot kill it")?;
             skipped = counted("skipped");
             break;
