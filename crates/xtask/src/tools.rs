@@ -22,6 +22,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -39,7 +40,7 @@ pub(crate) enum Wanted {
 /// Installs what is missing or out of date.
 pub(crate) fn install(root: &Path, wanted: Wanted) -> Result<()> {
     install_npm(root, wanted)?;
-    install_python(root)?;
+    python_folder(root, "python", "crates/xtask/tools/requirements.txt")?;
     install_debian(root, wanted)
 }
 
@@ -62,8 +63,7 @@ fn install_npm(root: &Path, wanted: Wanted) -> Result<()> {
     for name in ["package.json", "package-lock.json", ".npmrc"] {
         fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
     }
-    let mut npm = command("npm", &folder.path);
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    let mut npm = npm_ci(&folder.path);
     if wanted == Wanted::Tests {
         npm.arg("--omit=dev");
     }
@@ -76,17 +76,47 @@ fn install_npm(root: &Path, wanted: Wanted) -> Result<()> {
 
 /// Where Azure's validator of live traffic is, installed now if it is not: only `cargo xtask contracts` needs it.
 pub(crate) fn install_validator(root: &Path) -> Result<PathBuf> {
-    let recipe = root.join("crates/xtask/contracts");
+    // One of its packages reports every install to its maker, by an install script: none runs.
+    npm_folder(root, "oav", "crates/xtask/contracts")
+}
+
+/// What a recipe of npm says, installed under `.tools/`: `recipe` is a folder with a lock file.
+pub(crate) fn npm_folder(root: &Path, name: &str, recipe: &str) -> Result<PathBuf> {
+    let recipe = root.join(recipe);
     let made_from = read(&recipe.join("package-lock.json"))?;
-    let folder = Folder { path: root.join(".tools/oav"), stamp: "stamp", made_from };
+    let folder = Folder { path: root.join(".tools").join(name), stamp: "stamp", made_from };
     if !folder.is_current() {
         folder.begin(&["stamp"])?;
         for name in ["package.json", "package-lock.json"] {
             fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
         }
-        let mut npm = command("npm", &folder.path);
-        // One of its packages reports every install to its maker, by an install script.
-        run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+        run(&mut npm_ci(&folder.path))?;
+        folder.finish()?;
+    }
+    Ok(folder.path)
+}
+
+/// Installs what the lock file says, and runs no install script.
+fn npm_ci(folder: &Path) -> Command {
+    let mut npm = command("npm", folder);
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    npm
+}
+
+/// A virtual environment under `.tools/` with what `recipe`, a file of requirements, says.
+pub(crate) fn python_folder(root: &Path, name: &str, recipe: &str) -> Result<PathBuf> {
+    let recipe = root.join(recipe);
+    // A virtual environment is tied to the interpreter that made it.
+    let interpreter = output(command("python3", root).arg("--version"))?;
+    let made_from = format!("{interpreter}{}", read(&recipe)?);
+    let folder = Folder { path: root.join(".tools").join(name), stamp: "stamp", made_from };
+    if !folder.is_current() {
+        folder.begin(&["stamp"])?;
+        run(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
+            .context("cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
+        run(command(folder.path.join("bin/python3"), root)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+            .arg(&recipe))?;
         folder.finish()?;
     }
     Ok(folder.path)
@@ -103,25 +133,6 @@ fn link_azcopy(npm: &Path) -> Result<()> {
         fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
     }
     symlink(&binary, &link).with_context(|| format!("cannot link {}", link.display()))
-}
-
-fn install_python(root: &Path) -> Result<()> {
-    let recipe = root.join("crates/xtask/tools/requirements.txt");
-    // A virtual environment is tied to the interpreter that made it.
-    let interpreter = output(command("python3", root).arg("--version"))?;
-    let made_from = format!("{interpreter}{}", read(&recipe)?);
-    let folder = Folder { path: root.join(".tools/python"), stamp: "stamp", made_from };
-    if folder.is_current() {
-        return said_current(&folder);
-    }
-
-    folder.begin(&["stamp"])?;
-    run(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
-        .context("cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
-    run(command(folder.path.join("bin/python3"), root)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
-        .arg(&recipe))?;
-    folder.finish()
 }
 
 /// What would make unbound a service that listens on port 53, at once (also in a container, by its init script)
@@ -183,19 +194,19 @@ pub(crate) fn debian(root: &Path, packages: &[&str], options: &[String]) -> Resu
 
 /// A folder under `.tools/`, whole and up to date exactly when its stamp holds what it was made from.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
-    pub(crate) path: PathBuf,
-    pub(crate) stamp: &'static str,
-    pub(crate) made_from: String,
+struct Folder {
+    path: PathBuf,
+    stamp: &'static str,
+    made_from: String,
 }
 
 impl Folder {
-    pub(crate) fn is_current(&self) -> bool {
+    fn is_current(&self) -> bool {
         fs::read_to_string(self.path.join(self.stamp)).is_ok_and(|stamp| stamp == self.made_from)
     }
 
     /// Takes the stamps away, so that nobody takes a half-made folder for a whole one.
-    pub(crate) fn begin(&self, stamps: &[&str]) -> Result<()> {
+    fn begin(&self, stamps: &[&str]) -> Result<()> {
         fs::create_dir_all(&self.path).with_context(|| format!("cannot make {}", self.path.display()))?;
         for stamp in stamps.iter().map(|stamp| self.path.join(stamp)).filter(|stamp| stamp.exists()) {
             fs::remove_file(&stamp).with_context(|| format!("cannot remove {}", stamp.display()))?;
@@ -203,7 +214,7 @@ impl Folder {
         Ok(())
     }
 
-    pub(crate) fn finish(&self) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         let stamp = self.path.join(self.stamp);
         fs::write(&stamp, &self.made_from).with_context(|| format!("cannot write {}", stamp.display()))
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::Count;
 use crate::command::{command, line, on_path, output, run as run_command};
-use crate::tools::{Folder, debian, read};
+use crate::tools::{debian, npm_folder, read};
 use anyhow::{Context, Result, ensure};
 
 /// The package with the native half for this machine.
@@ -18,7 +18,7 @@ const PREBUILT: &str = "linux-x64-gnu";
 
 /// Runs the package's tests, over the library that was built.
 pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
-    let tools = install(root)?;
+    let tools = npm_folder(root, "node-binding", "crates/xtask/tools/node-binding")?;
     install_browser(root)?;
     put_together(root, &tools, library)?;
 
@@ -41,23 +41,6 @@ pub(crate) fn program(root: &Path, library: &Path, source: &str) -> Command {
     let mut node = command("node", root);
     node.arg(root.join(source)).env("LIBMIGRATE_NATIVE", library);
     node
-}
-
-/// What the tests need besides the package.
-fn install(root: &Path) -> Result<PathBuf> {
-    let recipe = root.join("crates/xtask/tools/node-binding");
-    let made_from = read(&recipe.join("package-lock.json"))?;
-    let folder = Folder { path: root.join(".tools/node-binding"), stamp: "stamp", made_from };
-    if !folder.is_current() {
-        folder.begin(&["stamp"])?;
-        for name in ["package.json", "package-lock.json", ".npmrc"] {
-            fs::copy(recipe.join(name), folder.path.join(name)).with_context(|| format!("cannot copy {name}"))?;
-        }
-        let mut npm = command("npm", &folder.path);
-        run_command(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))?;
-        folder.finish()?;
-    }
-    Ok(folder.path)
 }
 
 /// npm has no browser: those of its packages come from other places.

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Count;
-use crate::command::{command, line, output, run as run_command};
-use crate::tools::{Folder, read};
+use crate::command::{command, line};
+use crate::tools::python_folder;
 use anyhow::{Context, Result, ensure};
 
 /// Runs the package's tests, over the library that was built.
 pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
-    let tools = install(root)?;
+    let tools = python_folder(root, "python-binding", "crates/xtask/tools/python-binding-requirements.txt")?;
     let site = put_together(root, library)?;
 
     let mut pytest = command(interpreter(root), &root.join("crates/py"));
@@ -42,27 +42,6 @@ pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
     let counted = counted.with_context(|| format!("`{line}` ended with {status} before it could count"))?;
     ensure!(status.success() || counted.failed > 0, "`{line}` ended with {status}");
     Ok(counted)
-}
-
-/// A virtual environment with what the tests run on.
-fn install(root: &Path) -> Result<PathBuf> {
-    let recipe = root.join("crates/xtask/tools/python-binding-requirements.txt");
-    // A virtual environment is tied to the interpreter that made it.
-    let interpreter = output(command("python3", root).arg("--version"))?;
-    let made_from = format!("{interpreter}{}", read(&recipe)?);
-    let folder = Folder { path: root.join(".tools/python-binding"), stamp: "stamp", made_from };
-    if !folder.is_current() {
-        folder.begin(&["stamp"])?;
-        run_command(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
-            .context("cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
-        run_command(
-            command(folder.path.join("bin/python3"), root)
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .arg(&recipe),
-        )?;
-        folder.finish()?;
-    }
-    Ok(folder.path)
 }
 
 /// A program of the repository, over the library that was built.
