@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libmigrate::secret::Secret;
 use libmigrate_embed::{Engine, Job, Project, Token};
-use libmigrate_test_support::fake_arm::{FakeArm, GROUP, Scenery};
+use libmigrate_test_support::fake_arm::{FakeArm, Scenery};
 use serde_json::{Value, json};
 
 struct World {
@@ -13,29 +13,6 @@ struct World {
     project: Project,
     folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
-}
-
-fn settings(scenery: &Scenery) -> Value {
-    json!({
-        "scenario": "hyper_v",
-        "cloud": "public",
-        "project": scenery.project(),
-        "vault": scenery.vault(),
-        "region": "centralus",
-        "private_network": {
-            "subnet": scenery.subnet(), "endpoint_group": GROUP, "may_approve": true, "zone_group": GROUP
-        },
-        "replication_account": scenery.account(),
-        "container": scenery.container(),
-        "appliance": {},
-        "target": {
-            "resource_group": scenery.target_group(),
-            "network": scenery.network(),
-            "subnet": "endpoints",
-            "test": { "network": scenery.test_network(), "subnet": "endpoints" }
-        },
-        "servers": []
-    })
 }
 
 impl World {
@@ -52,7 +29,7 @@ impl World {
                     .answer((Secret::new("token".into()), (now + Duration::from_secs(3600)).as_secs().cast_signed()));
             }
         });
-        let project = json!({ "settings": settings(&scenery), "endpoint": fake.endpoint().as_str(), "poll_ms": 1 });
+        let project = json!({ "settings": scenery.settings(0), "endpoint": fake.endpoint().as_str(), "poll_ms": 1 });
         let project = Project::open(&engine, &project.to_string(), &token).unwrap();
         Self { fake, engine, project, folder: tempfile::tempdir().unwrap(), _runtime: runtime }
     }
@@ -101,7 +78,7 @@ fn settings_that_are_no_migration_are_refused_before_anything_is_sent() {
     let refused = |settings: &str| Project::open(&world.engine, settings, &token).unwrap_err();
     assert!(refused(r#"{"settings": {"scenario": "xen"}}"#).message.starts_with("project.settings"));
     assert_eq!(world.project.plan(r#"{"goal": "perfect"}"#).unwrap_err().code, "call.argument");
-    let elsewhere = json!({ "settings": settings(&Scenery::hyper_v()), "endpoint": "https://example.com" });
+    let elsewhere = json!({ "settings": Scenery::hyper_v().settings(0), "endpoint": "https://example.com" });
     assert_eq!(refused(&elsewhere.to_string()).code, "arm.bad_request");
     assert_eq!(world.fake.requests().len(), before);
 }

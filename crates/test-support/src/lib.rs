@@ -21,3 +21,8 @@ pub mod qemu;
 pub mod sample_disk;
 pub mod tls_front;
 mod tools;
+
+/// Ends when this program's standard input does: whoever started it is done with it, or gone.
+pub async fn standard_input_closes() -> std::io::Result<()> {
+    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await.map(drop)
+}

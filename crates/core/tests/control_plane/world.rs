@@ -8,21 +8,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::OffsetDateTime;
+use libmigrate::control::Scenario;
 use libmigrate::control::arm::{ArmClient, ArmOptions, PollPolicy};
 use libmigrate::control::limits::Limits;
-use libmigrate::control::model::DiskType;
 use libmigrate::control::plan::{
     Aim, ApplyError, ApplyOptions, Approval, Approvals, Outcome, Plan, Wait, apply, observe, plan,
 };
-use libmigrate::control::settings::{
-    AgentSource, Appliance, Availability, DiskEncryption, DiskSettings, HyperVSource, Licences, MigrationSettings,
-    NicPlace, NicRole, NicSettings, PrivateNetwork, Security, ServerSettings, Source, Tags, TargetSettings,
-    TestNetwork, VmwareSource,
-};
-use libmigrate::control::{ArmId, Scenario};
+use libmigrate::control::settings::MigrationSettings;
 use libmigrate::private_link::Cloud;
 use libmigrate::{CancellationToken, RetryPolicy};
-use libmigrate_test_support::fake_arm::{FakeArm, GROUP, Scenery};
+use libmigrate_test_support::fake_arm::{FakeArm, Scenery};
 use url::Url;
 
 /// A fake, what is in it, and what is wanted.
@@ -58,13 +53,9 @@ pub fn client_of(endpoint: Url) -> ArmClient {
 impl World {
     /// What is there before "Replicate" is clicked, and so many servers to migrate.
     pub async fn of(scenario: Scenario, servers: u32) -> Self {
-        let scenery = match scenario {
-            Scenario::HyperV => Scenery::hyper_v(),
-            Scenario::AgentBased => Scenery::agent_based(),
-            _ => Scenery::vmware(),
-        };
+        let scenery = Scenery::of(scenario.as_str()).unwrap();
         let fake = FakeArm::start_with(&scenery).await;
-        let wanted = settings(scenario, &scenery, servers);
+        let wanted = serde_json::from_value(scenery.settings(servers)).unwrap();
         Self { fake, scenery, wanted, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -155,82 +146,5 @@ pub fn agreed() -> ApplyOptions {
         approvals: Approvals::of(Approval::ALL.iter().copied()),
         effect: RetryPolicy { first_wait: millis(1), longest_wait: millis(5), budget: millis(2000) },
         on_event: None,
-    }
-}
-
-fn id(text: impl Into<String>) -> ArmId {
-    ArmId::new(text.into())
-}
-
-fn source(scenario: Scenario, scenery: &Scenery, number: u32) -> Source {
-    let machine = id(scenery.machine(number));
-    let account = id(scenery.run_as_account());
-    match scenario {
-        Scenario::HyperV => Source::HyperV(HyperVSource {
-            machine,
-            protectable_item: id(scenery.protectable_item(number)),
-            host_vm_id: format!("host-{number}"),
-            os_type: "Windows".into(),
-        }),
-        Scenario::AgentBased => Source::AgentBased(AgentSource {
-            machine,
-            process_server: scenery.process_server().into(),
-            run_as_account: None,
-            encryption: DiskEncryption::PlatformKey,
-        }),
-        _ => Source::VmwareAgentless(VmwareSource {
-            machine,
-            data_mover_account: account.clone(),
-            snapshot_account: account,
-            encryption: DiskEncryption::PlatformKey,
-            resyncs_by_itself: true,
-        }),
-    }
-}
-
-fn server(scenario: Scenario, scenery: &Scenery, number: u32) -> ServerSettings {
-    let nic = NicSettings { id: "4000".into(), name: None, role: NicRole::Primary(NicPlace::default()) };
-    ServerSettings {
-        source: source(scenario, scenery, number),
-        item: format!("web{number:02}"),
-        name: format!("web{number:02}"),
-        size: Some("Standard_D2s_v3".into()),
-        availability: Availability::None,
-        licences: Licences::default(),
-        security: Security::Standard,
-        tags: Tags::default(),
-        disks: vec![
-            DiskSettings::new(scenery.disk(number, 0), DiskType::StandardLrs).with_os(),
-            DiskSettings::new(scenery.disk(number, 1), DiskType::StandardLrs),
-        ],
-        nics: if scenario == Scenario::AgentBased { Vec::new() } else { vec![nic] },
-    }
-}
-
-fn settings(scenario: Scenario, scenery: &Scenery, servers: u32) -> MigrationSettings {
-    MigrationSettings {
-        scenario,
-        cloud: Cloud::Public,
-        project: id(scenery.project()),
-        vault: id(scenery.vault()),
-        region: "centralus".into(),
-        private_network: PrivateNetwork {
-            subnet: id(scenery.subnet()),
-            endpoint_group: id(GROUP),
-            may_approve: true,
-            zone_group: id(GROUP),
-        },
-        replication_account: id(scenery.account()),
-        cache_account: None,
-        container: id(scenery.container()),
-        appliance: Appliance::default(),
-        target: TargetSettings {
-            resource_group: id(scenery.target_group()),
-            network: id(scenery.network()),
-            subnet: "endpoints".into(),
-            test: Some(TestNetwork { network: id(scenery.test_network()), subnet: "endpoints".into() }),
-            boot_diagnostics: None,
-        },
-        servers: (1..=servers).map(|number| server(scenario, scenery, number)).collect(),
     }
 }

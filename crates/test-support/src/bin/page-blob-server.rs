@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use libmigrate_test_support::page_blob_server::{PageBlobServer, ServerOptions, Storage};
-use tokio::io::AsyncReadExt;
+use libmigrate_test_support::standard_input_closes;
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -28,8 +28,5 @@ async fn main() -> std::io::Result<()> {
         PageBlobServer::start_with(ServerOptions { port, storage, journal_limit: 0, ..ServerOptions::default() }).await;
     containers.iter().for_each(|container| server.create_container(container));
     println!("{}", serde_json::json!({ "endpoint": server.endpoint() }));
-    let mut nothing = [0; 64];
-    let mut stdin = tokio::io::stdin();
-    while stdin.read(&mut nothing).await? > 0 {}
-    Ok(())
+    standard_input_closes().await
 }

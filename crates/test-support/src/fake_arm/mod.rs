@@ -14,7 +14,7 @@
 //! operation.rs    long-running operations
 //! services/       one file per provider: groups, network, DNS, storage, roles, vaults, compute, projects
 //! site_recovery/  items, policies, mappings, jobs
-//! scenery.rs      what is there before "Replicate" is clicked
+//! scenery.rs, wanted.rs   what is there before "Replicate" is clicked, and the settings of a migration from it
 //! record.rs       pairs for the judges
 //! ```
 
@@ -30,11 +30,13 @@ mod scenery;
 mod services;
 mod site_recovery;
 mod versions;
+mod wanted;
 mod world;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -113,6 +115,18 @@ impl FakeArm {
     pub fn advance(&self, ticks: u32) {
         let mut world = lock(&self.shared.world);
         (0..ticks).for_each(|_| world.tick());
+    }
+
+    /// Lets a tick pass that often from now on, for callers that cannot turn the clock themselves.
+    pub fn let_time_pass(&self, every: Duration) {
+        let shared = Arc::downgrade(&self.shared);
+        tokio::spawn(async move {
+            while let Some(shared) = shared.upgrade() {
+                lock(&shared.world).tick();
+                drop(shared);
+                tokio::time::sleep(every).await;
+            }
+        });
     }
 
     /// Lets the clock run until nothing is left to happen by itself.

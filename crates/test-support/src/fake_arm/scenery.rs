@@ -14,10 +14,10 @@ pub const SUBSCRIPTION: &str = "/subscriptions/11111111-2222-3333-4444-555555555
 /// The resource group of the project, the vault and the storage account.
 pub const GROUP: &str = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/migrate-rg";
 
-const REGION: &str = "centralus";
+pub(super) const REGION: &str = "centralus";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Vmware,
     HyperV,
     AgentBased,
@@ -26,7 +26,7 @@ enum Kind {
 /// A place to migrate from; what is in it can be asked for by the methods, as resource ids.
 #[derive(Clone, Debug)]
 pub struct Scenery {
-    kind: Kind,
+    pub(super) kind: Kind,
     machines: u32,
     premium: bool,
 }
