@@ -1,5 +1,7 @@
 //! What can go wrong in a cutover without the service.
 
+use std::path::PathBuf;
+
 use crate::control::ArmId;
 use crate::control::arm::{ArmError, ServiceError};
 use crate::error::diagnose;
@@ -128,6 +130,16 @@ pub enum CutoverError {
         /// In the words of who keeps it.
         reason: String,
     },
+    /// The file of a record holds none.
+    #[error("{} holds no record of a cutover: line {line}, column {column}", path.display())]
+    RecordDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The line that cannot be read.
+        line: usize,
+        /// The column in it.
+        column: usize,
+    },
     /// Something went wrong between here and Azure Resource Manager.
     #[error(transparent)]
     Arm(#[from] ArmError),
@@ -167,6 +179,8 @@ diagnose! {
             "see the error for what is possible with this machine";
         Record: "cutover.record", Fatal,
             "make room and give permission where the record is kept, and run the same call again";
+        RecordDamaged: "cutover.record_damaged", Caller,
+            "give the path of this cutover's own record; where that is lost, what the cutover made is to be deleted by hand: it carries the tag libmigrate-cutover";
     }
     inside Arm
 }

@@ -8,7 +8,7 @@
 //! body.rs      the bodies of machine, disks and interfaces
 //! step.rs      the requests, in their order
 //! compare.rs   whether what is there is what is wanted
-//! record.rs    what is kept, so that a killed cutover goes on
+//! record.rs, record_file.rs   what is kept, so that a killed cutover goes on; and a file that keeps it
 //! run.rs       the way up: makes what is missing
 //! undo.rs      the ways down: clean up, roll back, complete
 //! ```
@@ -34,6 +34,7 @@ mod compare;
 mod error;
 mod plan;
 mod record;
+mod record_file;
 mod replica;
 mod run;
 mod settings;
@@ -46,6 +47,7 @@ mod undo;
 pub use self::error::CutoverError;
 pub use self::plan::{CutoverId, DiskPlan, LEAST_UPLOAD_BYTES, MachinePlan, NicPlan, TEST_SUFFIX};
 pub use self::record::{Ledger, Record};
+pub use self::record_file::RecordFile;
 pub use self::replica::{FOOTER_BYTES, Replica, ReplicaDescription, Seal};
 pub use self::run::{Cutover, Outcome, PageCopier};
 pub use self::settings::{CutoverSettings, Filling, GuestSystem, LinuxVendor, Purpose};

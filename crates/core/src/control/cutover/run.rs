@@ -8,6 +8,7 @@
 use std::error::Error;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +61,7 @@ pub struct Cutover<'a> {
 }
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// What was made now.
     pub made: Vec<ArmId>,

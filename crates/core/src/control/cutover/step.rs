@@ -1,5 +1,7 @@
 //! The requests that make a machine, in their order: disks, interfaces, machine.
 
+use serde::{Serialize, Serializer};
+
 use super::body;
 use super::error::CutoverError;
 use super::plan::{DiskPlan, MachinePlan};
@@ -9,6 +11,7 @@ use crate::control::ArmId;
 use crate::control::arm::{Request, operations};
 use crate::control::model::GrantAccess;
 use crate::control::named::named;
+use crate::control::plan::OwnerRequest;
 
 /// For how long a disk stays open to be written, in seconds: a day, in which a disk of 8 TiB passes at 100 MB/s. An
 /// upload that takes longer is opened again by the next run.
@@ -32,17 +35,23 @@ named! {
     }
 }
 
-/// One step on the way to the machine.
-#[derive(Clone, Debug)]
+/// One step on the way to the machine. In JSON its request is an [`OwnerRequest`].
+#[derive(Clone, Debug, Serialize)]
 pub struct Step {
     /// What it does.
     pub action: Action,
     /// To what.
     pub subject: ArmId,
     /// What is sent, if it is not there already. None for what the caller does.
+    #[serde(serialize_with = "as_owner_request")]
     pub request: Option<Request>,
     /// What is copied, where something is.
     pub replica: Option<Replica>,
+}
+
+#[allow(clippy::ref_option)] // as serde hands it over
+fn as_owner_request<S: Serializer>(request: &Option<Request>, serializer: S) -> Result<S::Ok, S::Error> {
+    request.as_ref().map(OwnerRequest::of).serialize(serializer)
 }
 
 /// The steps to the machine. Pure: the same plan gives the same steps.

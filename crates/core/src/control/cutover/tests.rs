@@ -17,7 +17,7 @@ use crate::private_link::Cloud;
 
 const GROUP: &str = "/subscriptions/5f/resourceGroups/machines/providers";
 
-struct Wanted {
+pub(super) struct Wanted {
     server: ServerSettings,
     target: TargetSettings,
     cutover: CutoverSettings,
@@ -31,7 +31,7 @@ fn replica(disk: &str, is_os: bool) -> Replica {
     .unwrap()
 }
 
-fn wanted() -> Wanted {
+pub(super) fn wanted() -> Wanted {
     Wanted {
         server: server(Scenario::AgentBased, "web01"),
         target: settings(Scenario::AgentBased).target,
@@ -51,7 +51,7 @@ impl Wanted {
         MachinePlan::new(&self.server, &self.target, &self.cutover, purpose)
     }
 
-    fn production(&self) -> MachinePlan {
+    pub(super) fn production(&self) -> MachinePlan {
         self.plan(Purpose::Production).unwrap()
     }
 

@@ -42,7 +42,7 @@ pub struct Left {
 }
 
 /// What can go after a cutover was completed: it is the caller's to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Completed {
     /// The replicas that no machine needs any more.
     pub replicas: Vec<Replica>,
