@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use libmigrate::extent::{Extent, ExtentSet};
 use libmigrate::source::nbd::{self, NbdError, NbdOptions, Tls};
 use libmigrate::source::{Gate, ImageFile, OpenOptions, SourceError, SourceExtent, SourceLimits, qcow2};
@@ -126,15 +127,26 @@ impl DiskSource for Served {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
-        let len = buf.len() as u64;
-        let failed = |problem| SourceError::Custom { offset, len, problem };
-        let Some(extent) = Extent::new(offset, len) else { return Ok(()) };
-        let bytes = self.asker.ask_blocking(extent).map_err(failed)?;
+        let bytes = self.ask(offset, buf.len())?;
         if bytes.len() != buf.len() {
-            return Err(failed(format!("it gave {} bytes", bytes.len())));
+            let (len, problem) = (buf.len() as u64, format!("it gave {} bytes", bytes.len()));
+            return Err(SourceError::Custom { offset, len, problem });
         }
         buf.copy_from_slice(&bytes);
         Ok(())
+    }
+
+    fn read_owned(&self, offset: u64, len: usize) -> Option<Result<Bytes, SourceError>> {
+        Some(self.ask(offset, len).map(Bytes::from))
+    }
+}
+
+impl Served {
+    /// The answer, of whatever length.
+    fn ask(&self, offset: u64, len: usize) -> Result<Vec<u8>, SourceError> {
+        let len = len as u64;
+        let Some(extent) = Extent::new(offset, len) else { return Ok(Vec::new()) };
+        self.asker.ask_blocking(extent).map_err(|problem| SourceError::Custom { offset, len, problem })
     }
 }
 

@@ -57,7 +57,7 @@ impl BufferPool {
         let permit = self.acquire(len).await;
         let kept = (len == self.kept_len).then(|| self.lock().pop()).flatten();
         self.keep_what_fits();
-        Buffer { memory: kept.unwrap_or_else(|| vec![0; len]), pool: self.clone(), _permit: permit }
+        Buffer { memory: kept.unwrap_or_else(|| vec![0; len]), pool: self.clone(), permit }
     }
 
     /// Gives buffers back to the system that nobody uses and that no longer fit under the limit.
@@ -76,12 +76,21 @@ impl BufferPool {
 pub(crate) struct Buffer {
     memory: Vec<u8>,
     pool: BufferPool,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Buffer {
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.memory
+    }
+
+    /// The source's own bytes in the buffer's place and under its part of the limit. Its memory can be used again.
+    pub(crate) fn replaced_by(mut self, bytes: Bytes) -> Bytes {
+        let pool = self.pool.clone();
+        let permit = self.permit.split(self.permit.num_permits()).expect("it splits off all that there is");
+        drop(self);
+        pool.keep_what_fits();
+        Bytes::from_owner(Reserved { bytes, _permit: permit })
     }
 
     /// The buffer as shareable bytes, without a copy.
@@ -156,6 +165,20 @@ mod tests {
         assert_eq!(pool.lock().len(), 1);
         let _ours = pool.take(UNIT).await;
         assert_eq!(pool.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn bytes_of_the_sources_own_count_in_the_place_of_the_buffer() {
+        let pool = BufferPool::new(2 * UNIT, UNIT);
+        let theirs = pool.take(UNIT).await.replaced_by(Bytes::from(vec![7; UNIT]));
+        assert_eq!((theirs[0], pool.lock().len()), (7, 1), "its memory waits for the next");
+        let ours = pool.take(UNIT).await;
+        assert_eq!(pool.lock().len(), 0);
+        assert!(pool.try_reserve(1).is_none());
+        drop(theirs);
+        let _theirs = ours.replaced_by(Bytes::from(vec![7; UNIT]));
+        let _others = pool.try_reserve(UNIT).unwrap();
+        assert_eq!(pool.lock().len(), 0, "nothing is kept beyond the limit");
     }
 
     #[tokio::test]

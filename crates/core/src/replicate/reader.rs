@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer_pool::Buffer;
 use super::engine::EngineShared;
-use super::error::ReplicateError;
+use super::error::{Error, ReplicateError};
 use super::lane::{Lane, Passage};
 use super::pipeline::{Finding, Found};
 use super::plan::Run;
@@ -19,7 +19,7 @@ use crate::digest::diff::{RequestCost, diff_run};
 use crate::extent::Extent;
 use crate::progress::Counts;
 use crate::size::{BlockSize, PageRange};
-use crate::source::DiskSource;
+use crate::source::{DiskSource, SourceError};
 
 /// Reads runs and compares them, on a thread of its own, until there are none. It knows nothing of the replica: a
 /// read that hangs must not keep the checkpoint in use.
@@ -66,6 +66,9 @@ impl Reader {
     }
 
     fn read(&self, run: Run, mut buffer: Buffer) -> Found {
+        if let Some(bytes) = self.read_owned(&run)? {
+            return Ok(self.compare(run, &buffer.replaced_by(bytes)));
+        }
         let bytes = buffer.as_mut_slice();
         let max_read = self.source.limits().max_read_bytes.max(1);
         let mut filled = 0;
@@ -80,7 +83,28 @@ impl Reader {
             filled = end;
         }
         bytes[filled..].fill(0);
-        Ok(compare(run, &buffer.freeze(), self.block_size, self.engine.options.request_cost))
+        Ok(self.compare(run, &buffer.freeze()))
+    }
+
+    /// A run that is all data, if the source brings the memory for it.
+    fn read_owned(&self, run: &Run) -> Result<Option<Bytes>, Error> {
+        let [data] = run.data[..] else { return Ok(None) };
+        let whole = (data.offset(), data.len_bytes()) == (run.offset, run.len as u64);
+        let limit = self.source.limits().max_read_bytes;
+        if !whole || data.len_bytes() > limit || data.end() > self.source.size_bytes() {
+            return Ok(None);
+        }
+        let Some(bytes) = self.source.read_owned(run.offset, run.len) else { return Ok(None) };
+        let bytes = bytes?;
+        if bytes.len() != run.len {
+            let (offset, len, problem) = (run.offset, run.len as u64, format!("it gave {} bytes", bytes.len()));
+            return Err(SourceError::Custom { offset, len, problem }.into());
+        }
+        Ok(Some(bytes))
+    }
+
+    fn compare(&self, run: Run, bytes: &Bytes) -> Finding {
+        compare(run, bytes, self.block_size, self.engine.options.request_cost)
     }
 }
 
