@@ -27,10 +27,13 @@ pub enum Coverage {
     },
 }
 
+/// Seeds are told to people and programs, and the numbers of some of these are exact up to 2^53.
+const MAX_SEED: u64 = 1 << 53;
+
 impl Coverage {
     /// A sample with a new, random seed.
     pub fn sample(damaged_share: f64, may_miss: f64) -> Self {
-        Self::Sample { damaged_share, may_miss, seed: fastrand::u64(..) }
+        Self::Sample { damaged_share, may_miss, seed: fastrand::u64(..MAX_SEED) }
     }
 
     /// How much of `total` blocks is compared, at least one.
