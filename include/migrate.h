@@ -24,7 +24,9 @@
  * no panic leaves it). The guide's catalogue of errors has all codes.
  *
  * Threads. Everything may be called from any thread at any time, signal handlers and the time after fork excepted. A
- * call that waits has a timeout_ms; negative is without limit, and 0 looks only.
+ * call that waits has a timeout_ms; negative is without limit. When the time is up, one that gives MIGRATE_NOT_YET goes on
+ * where it was with the next call, so with 0 it only looks. One that gives MIGRATE_TIMED_OUT is cancelled: 0 makes no
+ * sense there, since what it does may be begun, though not finished; use its _start and a job to look.
  *
  * Callbacks run on threads that the library makes for them, never on the caller's in the middle of a call, and never
  * while a lock of the library is held. In a callback every call that does not wait is allowed; one that waits fails
@@ -548,7 +550,10 @@ migrate_status migrate_cycle_next(migrate_cycle *cycle,
 
 /**
  * The same as a job, whose result migrate_job_extent takes. An extent that is not taken from its job is not given
- * again in this cycle, which then cannot be sealed. Never waits. Thread-safe.
+ * again in this cycle, which then cannot be sealed.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_cycle_next_start(migrate_cycle *cycle,
                                         migrate_job **job,
@@ -581,9 +586,14 @@ migrate_status migrate_cycle_push(migrate_cycle *cycle,
 migrate_status migrate_cycle_wait(migrate_cycle *cycle, int64_t timeout_ms, migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_result takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
-migrate_status migrate_cycle_wait_start(migrate_cycle *cycle, migrate_job **job, migrate_error **error);
+migrate_status migrate_cycle_wait_start(migrate_cycle *cycle,
+                                        migrate_job **job,
+                                        migrate_error **error);
 
 /**
  * Reads everything that the cycle wants from `source`, which must be the one it was begun with.
@@ -597,7 +607,10 @@ migrate_status migrate_cycle_copy_from(migrate_cycle *cycle,
                                        migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_result takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_cycle_copy_from_start(migrate_cycle *cycle,
                                              const migrate_source *source,
@@ -618,7 +631,9 @@ migrate_status migrate_cycle_seal(migrate_cycle *cycle,
                                   migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_point takes; cancelling it stops the cycle unsealed. Never waits.
+ * The same as a job, whose result migrate_job_point takes; cancelling it stops the cycle unsealed.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
  * Thread-safe.
  */
 migrate_status migrate_cycle_seal_start(migrate_cycle *cycle,
@@ -705,7 +720,10 @@ migrate_status migrate_preflight_network(migrate_engine *engine,
                                          migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_preflight_network_start(migrate_engine *engine,
                                                const char *settings,
@@ -984,9 +1002,10 @@ migrate_status migrate_project_open(migrate_engine *engine,
  * `preflight` (`{"network", "name_servers"}`) gives what is wrong, a list of findings. `plan` (`{"goal"}`) gives the
  * plan that leads there, `ask` (`{"verb"}`) the one that asks one thing of each server, `template` (`{"plan"}`) what of
  * a plan a template can make, `hosts_lines` lines of a hosts file. `apply` (`{"plan", "journal", "approvals"}`) does
- * what can be done now, and goes on from its journal when it was killed. Only `apply` changes anything.
+ * what can be done now, and goes on from its journal when it was killed. `cutover` makes a machine of sealed replicas,
+ * without the service (the guide's page on that has its input). Only these two change anything.
  *
- * `answer` is the caller's, to be freed by migrate_text_free. Errors: call.*, arm.*, plan.*. Waits; MIGRATE_TIMED_OUT
+ * `answer` is the caller's, to be freed by migrate_text_free. Errors: call.*, arm.*, plan.*, cutover.*. Waits; MIGRATE_TIMED_OUT
  * after `timeout_ms` (negative: no limit). Thread-safe.
  */
 migrate_status migrate_project_ask(migrate_project *project,
@@ -997,7 +1016,10 @@ migrate_status migrate_project_ask(migrate_project *project,
                                    migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_project_ask_start(migrate_project *project,
                                          const char *function,
@@ -1037,7 +1059,10 @@ migrate_status migrate_replica_open(migrate_engine *engine,
                                     migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_replica takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_replica takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_open_start(migrate_engine *engine,
                                           const migrate_target *target,
@@ -1060,7 +1085,10 @@ migrate_status migrate_replica_take_over(migrate_engine *engine,
                                          migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_replica takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_replica takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_take_over_start(migrate_engine *engine,
                                                const migrate_target *target,
@@ -1086,7 +1114,10 @@ migrate_status migrate_replica_disk_bytes(migrate_replica *replica,
                                           migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_number takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_number takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_disk_bytes_start(migrate_replica *replica,
                                                 migrate_job **job,
@@ -1107,7 +1138,10 @@ migrate_status migrate_replica_replicate(migrate_replica *replica,
                                          migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_point takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_replicate_start(migrate_replica *replica,
                                                const migrate_source *source,
@@ -1130,7 +1164,10 @@ migrate_status migrate_replica_begin(migrate_replica *replica,
                                      migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_cycle takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_cycle takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_begin_start(migrate_replica *replica,
                                            const migrate_source *source,
@@ -1154,7 +1191,10 @@ migrate_status migrate_replica_verify(migrate_replica *replica,
                                       migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_report takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_report takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_verify_start(migrate_replica *replica,
                                             const migrate_source *source,
@@ -1174,7 +1214,10 @@ migrate_status migrate_replica_recovery_points(migrate_replica *replica,
                                                migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_recovery_points_start(migrate_replica *replica,
                                                      migrate_job **job,
@@ -1192,7 +1235,10 @@ migrate_status migrate_replica_history(migrate_replica *replica,
                                        migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_history_start(migrate_replica *replica,
                                              migrate_job **job,
@@ -1212,7 +1258,10 @@ migrate_status migrate_replica_prune(migrate_replica *replica,
                                      migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_prune_start(migrate_replica *replica,
                                            const char *rule,
@@ -1232,7 +1281,10 @@ migrate_status migrate_replica_roll_back(migrate_replica *replica,
                                          migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_point takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_roll_back_start(migrate_replica *replica,
                                                uint32_t cycle,
@@ -1253,7 +1305,10 @@ migrate_status migrate_replica_export_proof(migrate_replica *replica,
                                             migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_point takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_export_proof_start(migrate_replica *replica,
                                                   const char *path,
@@ -1273,7 +1328,10 @@ migrate_status migrate_replica_garbage(migrate_replica *replica,
                                        migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_garbage_start(migrate_replica *replica,
                                              migrate_job **job,
@@ -1291,7 +1349,10 @@ migrate_status migrate_replica_collect_garbage(migrate_replica *replica,
                                                migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_text takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_collect_garbage_start(migrate_replica *replica,
                                                      migrate_job **job,
@@ -1308,7 +1369,10 @@ migrate_status migrate_replica_close(migrate_replica *replica,
                                      migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_result takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_replica_close_start(migrate_replica *replica,
                                            migrate_job **job,
@@ -1422,7 +1486,10 @@ migrate_status migrate_source_open(migrate_engine *engine,
                                    migrate_error **error);
 
 /**
- * The same as a job, whose result migrate_job_source takes. Never waits. Thread-safe.
+ * The same as a job, whose result migrate_job_source takes.
+ *
+ * `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+ * Thread-safe.
  */
 migrate_status migrate_source_open_start(migrate_engine *engine,
                                          const char *settings,

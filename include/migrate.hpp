@@ -245,7 +245,7 @@ public:
             }
             return 1;
         };
-        source.ended = [](void *user) { delete static_cast<get_token *>(user); };
+        source.ended = [](void *user) noexcept { delete static_cast<get_token *>(user); };
         detail::call([&](migrate_error **failed) { return migrate_token_open(&source, &handle_, failed); });
         static_cast<void>(kept.release());
     }
@@ -305,7 +305,7 @@ public:
             }
             return 1;
         };
-        reader.ended = [](void *user) { delete static_cast<read_at *>(user); };
+        reader.ended = [](void *user) noexcept { delete static_cast<read_at *>(user); };
         source made;
         detail::call([&](migrate_error **failed) { return migrate_source_served(&of, &reader, &made.handle_, failed); });
         static_cast<void>(kept.release());
@@ -384,7 +384,7 @@ public:
         const auto status = detail::call([&](migrate_error **failed) {
             return migrate_cycle_push(
                 handle_, offset, buffer, len,
-                [](void *lent, void *user) {
+                [](void *lent, void *user) noexcept {
                     const std::unique_ptr<release> once(static_cast<release *>(user));
                     (*once)(lent);
                 },
@@ -402,7 +402,7 @@ public:
         while (detail::call([&](migrate_error **failed) {
                    return migrate_cycle_push(
                        handle_, offset, kept->data(), kept->size(),
-                       [](void *, void *user) { delete static_cast<std::vector<unsigned char> *>(user); }, kept.get(),
+                       [](void *, void *user) noexcept { delete static_cast<std::vector<unsigned char> *>(user); }, kept.get(),
                        failed);
                }) == MIGRATE_WOULD_BLOCK) {
             wait();
@@ -523,10 +523,18 @@ public:
     using owner::owner;
     /// The next one; none if there is none in time, or the engine is closed and all were read.
     std::optional<std::string> next(milliseconds limit = no_limit) const {
-        char *event = nullptr;
+        std::string event;
+        return next(event, limit) == MIGRATE_OK ? std::optional<std::string>(std::move(event)) : std::nullopt;
+    }
+    /// The same for a loop that looks again: MIGRATE_OK, MIGRATE_NOT_YET, or MIGRATE_DONE at the end.
+    migrate_status next(std::string &event, milliseconds limit) const {
+        char *text = nullptr;
         const auto status = detail::call(
-            [&](migrate_error **failed) { return migrate_events_next(handle_, limit.count(), &event, failed); });
-        return status == MIGRATE_OK ? std::optional<std::string>(detail::take(event)) : std::nullopt;
+            [&](migrate_error **failed) { return migrate_events_next(handle_, limit.count(), &text, failed); });
+        if (status == MIGRATE_OK) {
+            event = detail::take(text);
+        }
+        return status;
     }
 #ifdef MIGRATE_HAS_FD
     /// Readable when there may be an event.
@@ -603,7 +611,7 @@ public:
             return migrate_project_open(of.get(), settings.c_str(), who.get(), &handle_, failed);
         });
     }
-    /// `preflight`, `plan`, `ask`, `template`, `hosts_lines` or `apply`.
+    /// `preflight`, `plan`, `ask`, `template`, `hosts_lines`, `apply` or `cutover`.
     std::string ask(const std::string &function, const std::string &input = {}, milliseconds limit = no_limit) const {
         char *answer = nullptr;
         detail::finish([&](migrate_error **failed) {

@@ -495,6 +495,25 @@ export interface Outcome {
   [field: string]: unknown;
 }
 
+/** What a cutover without the service does: only `steps` sends nothing. */
+export type CutoverStep =
+  | 'steps'
+  | 'run'
+  | 'clean_up'
+  | { roll_back: 'keep' | 'delete' }
+  | { complete: string[] };
+
+/** The machine that one server becomes. The guide's page on cutovers without the service describes it. */
+export interface CutoverSettings {
+  server: string;
+  purpose: 'production' | 'test';
+  guest: 'windows' | { linux: 'red_hat' | 'suse' | 'other' };
+  firmware: 'BIOS' | 'UEFI';
+  replicas: object[];
+  /** A file: what was made is in it. The next call for the same machine is given the same one; `steps` needs none. */
+  record?: string | undefined;
+}
+
 /** The control plane of one migration: what is wanted, and the service to ask. */
 export class Project {
   private constructor();
@@ -510,6 +529,8 @@ export class Project {
   hostsLines(options?: Waiting): Promise<string>;
   /** Does what can be done now of a plan, and says what it waits for. */
   apply(plan: Plan, settings: ApplySettings, options?: Waiting): Promise<Outcome>;
+  /** Makes a machine in Azure of a server's sealed replicas, without the service, or takes it away again. */
+  cutover(step: CutoverStep, settings: CutoverSettings, options?: Waiting): Promise<unknown>;
   /** The next thing that `apply` told of, if there is one already; the newest thousand are kept. */
   told(): Record<string, unknown> | undefined;
 }

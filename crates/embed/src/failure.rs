@@ -64,6 +64,7 @@ macro_rules! from_core {
 from_core!(
     libmigrate::ReplicateError,
     libmigrate::control::arm::ArmError,
+    libmigrate::control::cutover::CutoverError,
     libmigrate::control::plan::ApplyError,
     libmigrate::schedule::ScheduleError,
     libmigrate::source::ChangeListError,

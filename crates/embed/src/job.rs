@@ -16,6 +16,7 @@ use crate::failure::{CallError, Failure};
 pub struct Job<T> {
     shared: Arc<Shared<T>>,
     cancel: CancellationToken,
+    started_in: u32,
 }
 
 struct Shared<T> {
@@ -49,7 +50,15 @@ impl<T: Send + 'static> Job<T> {
             });
             ends.0.end(result);
         });
-        Self { shared, cancel }
+        Self { shared, cancel, started_in: std::process::id() }
+    }
+
+    /// `call.forked` in another process than the one that it was started in: there it would never end.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.started_in {
+            here if here == std::process::id() => Ok(()),
+            opened_in => Err(CallError::Forked { opened_in }.into()),
+        }
     }
 
     /// Asks it to end; it does within a second, with `cycle.cancelled`, and never waits here. May be called at any
@@ -70,6 +79,7 @@ impl<T: Send + 'static> Job<T> {
         if Handle::try_current().is_ok() {
             return Err(CallError::Reentered.into());
         }
+        self.check()?;
         // A limit beyond what the clock can tell is none.
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut stage = self.shared.lock();

@@ -32,10 +32,12 @@
 //!
 //! # Copies
 //!
-//! Bytes that are pushed are not copied here. A read that the embedding language serves is copied once, from its
-//! answer into the engine's buffer.
+//! Bytes are not copied here: those that are pushed are sent from where they are, and a read that the embedding language
+//! serves is sent from its answer. Where a run has holes in it, and where a source is verified, the answer is copied once,
+//! into the engine's buffer.
 
 mod control;
+mod cutover;
 mod cycle;
 mod engine;
 mod events;

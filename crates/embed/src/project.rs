@@ -22,6 +22,7 @@ use libmigrate::private_link::Resolver;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::cutover;
 use crate::engine::Engine;
 use crate::failure::{CallError, Failure};
 use crate::job::Job;
@@ -184,6 +185,13 @@ impl Project {
             let outcome = plan::apply(&project.client, &plan, &project.wanted, &journal, &options, &cancel).await?;
             Ok(text(&Done { done: outcome.is_done(), outcome }))
         })
+    }
+
+    /// Makes a machine of sealed replicas, without the service, or takes it away again: a JSON object as the guide's
+    /// page on that describes it. JSON of what was made, left, or can go.
+    pub fn cutover(&self, settings: &str) -> Result<Job<String>, Failure> {
+        let call = cutover::Call::of(&self.wanted, settings)?;
+        self.start(|project, cancel| async move { call.run(&project.client, &cancel).await })
     }
 
     /// The next thing that [`apply`](Self::apply) told of, as JSON, oldest first; the newest thousand are kept.

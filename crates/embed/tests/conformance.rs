@@ -1,10 +1,12 @@
 //! The conformance suite of `tests/conformance`, played through the seam that every binding sits on.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use libmigrate_embed::{Engine, Events, Failure, Job, Replica, Source, Target, control};
+use libmigrate_embed::{Engine, Events, Failure, Job, Project, Replica, Secret, Source, Target, Token, control};
+use libmigrate_test_support::fake_arm::{FakeArm, Scenery};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,18 +14,27 @@ use serde_json::{Map, Value, json};
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
+    #[serde(default)]
     disk: Disk,
+    service: Option<Service>,
     #[serde(default)]
     engine: Map<String, Value>,
     steps: Vec<Step>,
     events: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Disk {
     size: u64,
     fill: Vec<Fill>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Service {
+    scenario: String,
+    servers: u32,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -50,9 +61,14 @@ struct Step {
     #[serde(default)]
     cut: usize,
     #[serde(default)]
+    stop: bool,
+    #[serde(default)]
     moving: bool,
     #[serde(default)]
     source: bool,
+    #[serde(default)]
+    finish: bool,
+    step: Option<Value>,
     function: Option<String>,
     input: Option<Value>,
 }
@@ -84,6 +100,7 @@ struct World {
     events: Events,
     seen: Vec<String>,
     replica: Option<Replica>,
+    control: Option<ControlPlane>,
 }
 
 /// What every run has too many or too few of.
@@ -111,6 +128,7 @@ impl World {
             events,
             seen: Vec::new(),
             replica: None,
+            control: case.service.as_ref().map(ControlPlane::new),
         };
         world.write_disk();
         world
@@ -159,6 +177,9 @@ impl World {
         let mut cut = step.cut;
         while let Some(wanted) = cycle.next()?.result()? {
             let (from, to) = (wanted.offset() as usize, wanted.end() as usize);
+            if step.stop {
+                cycle.stop();
+            }
             cycle.push(wanted.offset(), self.disk[from..to - std::mem::take(&mut cut)].to_vec().into())?.result()?;
         }
         read(&cycle.seal()?)
@@ -237,10 +258,100 @@ impl World {
                 let input = step.input.clone().unwrap_or_default().to_string();
                 return Ok(serde_json::from_str(&control(step.function.as_deref().unwrap(), &input)?).unwrap());
             }
-            unknown => panic!("this runner does not know the step {unknown}"),
+            other => match &mut self.control {
+                Some(control) => return control.play(step, &self.engine, self.folder.path()),
+                None => panic!("this runner does not know the step {other}"),
+            },
         }
         Ok(Value::Null)
     }
+}
+
+/// The service of a case, its project, and the plan that was made last.
+struct ControlPlane {
+    fake: FakeArm,
+    settings: Value,
+    project: Option<Project>,
+    plan: Value,
+    plans: u32,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl ControlPlane {
+    fn new(service: &Service) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let scenery = Scenery::of(&service.scenario).unwrap().with_machines(service.servers);
+        let fake = runtime.block_on(async {
+            let fake = FakeArm::start_with(&scenery).await;
+            fake.let_time_pass(Duration::from_millis(5));
+            fake
+        });
+        let settings = scenery.settings(service.servers);
+        Self { fake, settings, project: None, plan: Value::Null, plans: 0, _runtime: runtime }
+    }
+
+    fn play(&mut self, step: &Step, engine: &Engine, folder: &Path) -> Result<Value, Failure> {
+        if step.r#do == "project" {
+            let settings =
+                json!({ "settings": self.settings, "endpoint": self.fake.endpoint().as_str(), "poll_ms": 1 });
+            self.project = Some(Project::open(engine, &settings.to_string(), &any_token())?);
+            return Ok(Value::Null);
+        }
+        let project = self.project.as_ref().expect("the project is opened first");
+        match step.r#do.as_str() {
+            "project_preflight" => read(&project.preflight(&step.settings())?),
+            "plan" | "ask" => {
+                let made =
+                    if step.r#do == "plan" { project.plan(&step.settings()) } else { project.ask(&step.settings()) };
+                self.plan = read(&made?)?;
+                self.plans += 1;
+                Ok(self.plan.clone())
+            }
+            "template" => read(&project.template(&json!({ "plan": self.plan }).to_string())?),
+            "hosts_lines" => read(&project.hosts_lines()?),
+            "apply" => {
+                let mut settings = step.settings.clone();
+                settings.insert("plan".into(), self.plan.clone());
+                settings.insert("journal".into(), json!(folder.join(format!("journal-{}", self.plans))));
+                let settings = Value::Object(settings).to_string();
+                let began = Instant::now();
+                loop {
+                    let outcome = read(&project.apply(&settings)?)?;
+                    if !step.finish || outcome["done"] == true || began.elapsed() > Duration::from_secs(30) {
+                        return Ok(outcome);
+                    }
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            "cutover" => {
+                let mut settings = step.settings.clone();
+                settings.insert("do".into(), step.step.clone().unwrap());
+                settings.insert(
+                    "record".into(),
+                    json!(folder.join(format!("record-{}", step.settings["purpose"].as_str().unwrap()))),
+                );
+                read(&project.cutover(&Value::Object(settings).to_string())?)
+            }
+            "told" => {
+                let told = std::iter::from_fn(|| project.next_told());
+                let events = told
+                    .map(|told| serde_json::from_str::<Value>(&told).unwrap()["event"].as_str().unwrap().to_owned());
+                Ok(json!(events.collect::<BTreeSet<_>>()))
+            }
+            unknown => panic!("this runner does not know the step {unknown}"),
+        }
+    }
+}
+
+/// A credential that gives a token to whoever asks.
+fn any_token() -> Token {
+    let (token, server) = Token::served();
+    std::thread::spawn(move || {
+        while let Ok(Some(request)) = server.next(None) {
+            request.answer((Secret::new("token".into()), i64::from(u32::MAX)));
+        }
+    });
+    token
 }
 
 fn read(job: &Job<String>) -> Result<Value, Failure> {

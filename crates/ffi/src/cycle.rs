@@ -110,7 +110,10 @@ pub unsafe extern "C" fn migrate_cycle_next(
 }
 
 /// The same as a job, whose result migrate_job_extent takes. An extent that is not taken from its job is not given
-/// again in this cycle, which then cannot be sealed. Never waits. Thread-safe.
+/// again in this cycle, which then cannot be sealed.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_cycle_next_start(
     cycle: *mut migrate_cycle,
@@ -182,7 +185,10 @@ pub unsafe extern "C" fn migrate_cycle_wait(
     }
 }
 
-/// The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_result takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_cycle_wait_start(
     cycle: *mut migrate_cycle,
@@ -219,7 +225,10 @@ pub unsafe extern "C" fn migrate_cycle_copy_from(
     }
 }
 
-/// The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_result takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_cycle_copy_from_start(
     cycle: *mut migrate_cycle,
@@ -267,7 +276,9 @@ pub unsafe extern "C" fn migrate_cycle_seal(
     }
 }
 
-/// The same as a job, whose result migrate_job_point takes; cancelling it stops the cycle unsealed. Never waits.
+/// The same as a job, whose result migrate_job_point takes; cancelling it stops the cycle unsealed.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
 /// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_cycle_seal_start(

@@ -64,7 +64,7 @@ pub(crate) fn engine_of(engine: *const migrate_engine) -> Result<Arc<EngineObjec
 }
 
 /// A panic is reported as an error of the call; without a log nothing is written anywhere.
-fn be_silent() {
+pub(crate) fn be_silent() {
     #[cfg(not(test))]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
@@ -193,7 +193,10 @@ pub unsafe extern "C" fn migrate_preflight_network(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_preflight_network_start(
     engine: *mut migrate_engine,

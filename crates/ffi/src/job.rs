@@ -104,18 +104,20 @@ impl AnyJob {
 }
 
 impl JobObject {
-    fn wait(&self, limit: Option<Duration>) -> bool {
+    /// Whether it ends within `limit`.
+    fn wait(&self, limit: Option<Duration>) -> Result<bool, Failure> {
+        each!(&self.job, job => job.check())?;
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut ended = self.ended.ended.lock().unwrap_or_else(PoisonError::into_inner);
         while !*ended {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             ended = match left {
-                Some(Duration::ZERO) => return false,
+                Some(Duration::ZERO) => return Ok(false),
                 Some(left) => self.ended.changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.ended.changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
             };
         }
-        true
+        Ok(true)
     }
 }
 
@@ -170,7 +172,7 @@ pub unsafe extern "C" fn migrate_job_fd(
 pub unsafe extern "C" fn migrate_job_poll(job: *mut migrate_job, error: *mut *mut migrate_error) -> migrate_status {
     // SAFETY: the caller keeps the header's rules.
     unsafe {
-        call(error, || Ok(if handle::get(job)?.wait(Some(Duration::ZERO)) { MIGRATE_OK } else { MIGRATE_NOT_YET }))
+        call(error, || Ok(if handle::get(job)?.wait(Some(Duration::ZERO))? { MIGRATE_OK } else { MIGRATE_NOT_YET }))
     }
 }
 
@@ -189,7 +191,7 @@ pub unsafe extern "C" fn migrate_job_wait(
         call(error, || {
             let job = handle::get(job)?;
             may_wait()?;
-            Ok(if job.wait(limit(timeout_ms)) { MIGRATE_OK } else { MIGRATE_NOT_YET })
+            Ok(if job.wait(limit(timeout_ms))? { MIGRATE_OK } else { MIGRATE_NOT_YET })
         })
     }
 }

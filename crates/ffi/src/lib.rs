@@ -137,6 +137,7 @@ pub unsafe extern "C" fn migrate_control(
     unsafe {
         call(error, || {
             let out = Out::pointer(answer, "answer")?;
+            engine::be_silent();
             let answer = libmigrate_embed::control(text(function, "function")?, text_or_empty(input, "input")?)?;
             out.set(owned(answer));
             Ok(MIGRATE_OK)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use libmigrate_embed::{CallError, LogLine, Logs};
 
 use crate::border::{c_text, call, callback, may_wait};
+use crate::engine::be_silent;
 use crate::migrate_error;
 use crate::migrate_status::{self, MIGRATE_OK};
 
@@ -114,6 +115,7 @@ pub unsafe extern "C" fn migrate_log_set(
     unsafe {
         call(error, || {
             may_wait()?;
+            be_silent();
             let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(Open { bell, thread }) = open.take() {
                 bell.ring(Rung::End);

@@ -35,6 +35,7 @@ impl ProjectObject {
             "template" => self.project.template(input),
             "hosts_lines" => self.project.hosts_lines(),
             "apply" => self.project.apply(input),
+            "cutover" => self.project.cutover(input),
             _ => Err(CallError::argument("function", "there is none of that name").into()),
         }
     }
@@ -70,9 +71,10 @@ pub unsafe extern "C" fn migrate_project_open(
 /// `preflight` (`{"network", "name_servers"}`) gives what is wrong, a list of findings. `plan` (`{"goal"}`) gives the
 /// plan that leads there, `ask` (`{"verb"}`) the one that asks one thing of each server, `template` (`{"plan"}`) what of
 /// a plan a template can make, `hosts_lines` lines of a hosts file. `apply` (`{"plan", "journal", "approvals"}`) does
-/// what can be done now, and goes on from its journal when it was killed. Only `apply` changes anything.
+/// what can be done now, and goes on from its journal when it was killed. `cutover` makes a machine of sealed replicas,
+/// without the service (the guide's page on that has its input). Only these two change anything.
 ///
-/// `answer` is the caller's, to be freed by migrate_text_free. Errors: call.*, arm.*, plan.*. Waits; MIGRATE_TIMED_OUT
+/// `answer` is the caller's, to be freed by migrate_text_free. Errors: call.*, arm.*, plan.*, cutover.*. Waits; MIGRATE_TIMED_OUT
 /// after `timeout_ms` (negative: no limit). Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_project_ask(
@@ -93,7 +95,10 @@ pub unsafe extern "C" fn migrate_project_ask(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_project_ask_start(
     project: *mut migrate_project,
@@ -148,7 +153,7 @@ mod tests {
     use std::ffi::{CStr, CString, c_int, c_void};
     use std::ptr;
 
-    use libmigrate_test_support::fake_arm::{FakeArm, GROUP, Scenery};
+    use libmigrate_test_support::fake_arm::{FakeArm, Scenery};
     use serde_json::{Value, json};
 
     use super::*;
@@ -172,29 +177,6 @@ mod tests {
             expires_on.write(i64::from(u32::MAX));
         }
         0
-    }
-
-    fn settings(scenery: &Scenery) -> Value {
-        json!({
-            "scenario": "hyper_v",
-            "cloud": "public",
-            "project": scenery.project(),
-            "vault": scenery.vault(),
-            "region": "centralus",
-            "private_network": {
-                "subnet": scenery.subnet(), "endpoint_group": GROUP, "may_approve": true, "zone_group": GROUP
-            },
-            "replication_account": scenery.account(),
-            "container": scenery.container(),
-            "appliance": {},
-            "target": {
-                "resource_group": scenery.target_group(),
-                "network": scenery.network(),
-                "subnet": "endpoints",
-                "test": { "network": scenery.test_network(), "subnet": "endpoints" }
-            },
-            "servers": []
-        })
     }
 
     /// What a call answers, or its error.
@@ -222,7 +204,7 @@ mod tests {
         let scenery = Scenery::hyper_v();
         let fake = runtime.block_on(FakeArm::start_with(&scenery));
         let folder = tempfile::tempdir().unwrap();
-        let wanted = json!({ "settings": settings(&scenery), "endpoint": fake.endpoint().as_str(), "poll_ms": 1 });
+        let wanted = json!({ "settings": scenery.settings(0), "endpoint": fake.endpoint().as_str(), "poll_ms": 1 });
         let wanted = CString::new(wanted.to_string()).unwrap();
         let (mut engine, mut token, mut project) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         let callbacks = migrate_token_source {

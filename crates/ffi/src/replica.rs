@@ -93,7 +93,10 @@ pub unsafe extern "C" fn migrate_replica_open(
     }
 }
 
-/// The same as a job, whose result migrate_job_replica takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_replica takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_open_start(
     engine: *mut migrate_engine,
@@ -138,7 +141,10 @@ pub unsafe extern "C" fn migrate_replica_take_over(
     }
 }
 
-/// The same as a job, whose result migrate_job_replica takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_replica takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_take_over_start(
     engine: *mut migrate_engine,
@@ -187,7 +193,10 @@ pub unsafe extern "C" fn migrate_replica_disk_bytes(
     }
 }
 
-/// The same as a job, whose result migrate_job_number takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_number takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_disk_bytes_start(
     replica: *mut migrate_replica,
@@ -231,7 +240,10 @@ pub unsafe extern "C" fn migrate_replica_replicate(
     }
 }
 
-/// The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_point takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_replicate_start(
     replica: *mut migrate_replica,
@@ -279,7 +291,10 @@ pub unsafe extern "C" fn migrate_replica_begin(
     }
 }
 
-/// The same as a job, whose result migrate_job_cycle takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_cycle takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_begin_start(
     replica: *mut migrate_replica,
@@ -329,7 +344,10 @@ pub unsafe extern "C" fn migrate_replica_verify(
     }
 }
 
-/// The same as a job, whose result migrate_job_report takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_report takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_verify_start(
     replica: *mut migrate_replica,
@@ -373,7 +391,10 @@ pub unsafe extern "C" fn migrate_replica_recovery_points(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_recovery_points_start(
     replica: *mut migrate_replica,
@@ -412,7 +433,10 @@ pub unsafe extern "C" fn migrate_replica_history(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_history_start(
     replica: *mut migrate_replica,
@@ -454,7 +478,10 @@ pub unsafe extern "C" fn migrate_replica_prune(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_prune_start(
     replica: *mut migrate_replica,
@@ -496,7 +523,10 @@ pub unsafe extern "C" fn migrate_replica_roll_back(
     }
 }
 
-/// The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_point takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_roll_back_start(
     replica: *mut migrate_replica,
@@ -540,7 +570,10 @@ pub unsafe extern "C" fn migrate_replica_export_proof(
     }
 }
 
-/// The same as a job, whose result migrate_job_point takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_point takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_export_proof_start(
     replica: *mut migrate_replica,
@@ -583,7 +616,10 @@ pub unsafe extern "C" fn migrate_replica_garbage(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_garbage_start(
     replica: *mut migrate_replica,
@@ -622,7 +658,10 @@ pub unsafe extern "C" fn migrate_replica_collect_garbage(
     }
 }
 
-/// The same as a job, whose result migrate_job_text takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_text takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_collect_garbage_start(
     replica: *mut migrate_replica,
@@ -659,7 +698,10 @@ pub unsafe extern "C" fn migrate_replica_close(
     }
 }
 
-/// The same as a job, whose result migrate_job_result takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_result takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_replica_close_start(
     replica: *mut migrate_replica,

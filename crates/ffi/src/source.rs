@@ -146,7 +146,10 @@ pub unsafe extern "C" fn migrate_source_open(
     }
 }
 
-/// The same as a job, whose result migrate_job_source takes. Never waits. Thread-safe.
+/// The same as a job, whose result migrate_job_source takes.
+///
+/// `job` is the caller's, to be freed by migrate_job_free. Errors: call.*; the others with the result. Never waits.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn migrate_source_open_start(
     engine: *mut migrate_engine,

@@ -44,6 +44,11 @@ class Project {
     return this.#run(options, () => this.#native.apply(json));
   }
 
+  async cutover(step, settings, options) {
+    const json = toJson('cutover', { ...settings, do: step });
+    return this.#run(options, () => this.#native.cutover(json));
+  }
+
   told() {
     const told = this.#native.nextTold();
     return told === null ? undefined : JSON.parse(told);

@@ -1,9 +1,6 @@
 //! A cycle, whose bytes JavaScript pushes.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
-use libmigrate_embed::{CallError, Failure};
 use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
@@ -11,20 +8,15 @@ use crate::job::{Extent, Given, Job};
 use crate::source::Source;
 use crate::{number, thrown, whole};
 
-/// A cycle in progress; none once it was stopped. Another can begin when it is let go of, and JavaScript cannot say
-/// when it collects something.
+/// A cycle in progress.
 #[napi]
 pub struct Cycle {
-    cycle: RefCell<Option<libmigrate_embed::Cycle>>,
+    cycle: libmigrate_embed::Cycle,
 }
 
 impl Cycle {
-    pub(crate) fn new(cycle: libmigrate_embed::Cycle) -> Self {
-        Self { cycle: RefCell::new(Some(cycle)) }
-    }
-
-    fn open(&self) -> Result<libmigrate_embed::Cycle, Failure> {
-        self.cycle.borrow().clone().ok_or_else(|| CallError::Closed { what: "cycle" }.into())
+    pub(crate) const fn new(cycle: libmigrate_embed::Cycle) -> Self {
+        Self { cycle }
     }
 }
 
@@ -33,7 +25,7 @@ impl Cycle {
     /// A job that ends with the next extent to push, or with nothing.
     #[napi(catch_unwind)]
     pub fn next(&self) -> napi::Result<Job> {
-        Job::new(self.open().and_then(|cycle| cycle.next()), |wanted| match wanted {
+        Job::new(self.cycle.next(), |wanted| match wanted {
             None => Given::A(()),
             Some(extent) => Given::G(Extent { offset: number(extent.offset()), len: number(extent.len_bytes()) }),
         })
@@ -43,25 +35,23 @@ impl Cycle {
     #[napi(catch_unwind)]
     pub fn push(&self, offset: i64, bytes: Uint8ArraySlice<'_>) -> napi::Result<Option<Job>> {
         let offset = whole("offset", offset).map_err(thrown)?;
-        let cycle = self.open().map_err(thrown)?;
-        let given_back = cycle.try_push(offset, Bytes::copy_from_slice(&bytes)).map_err(thrown)?;
-        given_back.map(|bytes| Job::of_nothing(cycle.push(offset, bytes))).transpose()
+        let given_back = self.cycle.try_push(offset, Bytes::copy_from_slice(&bytes)).map_err(thrown)?;
+        given_back.map(|bytes| Job::of_nothing(self.cycle.push(offset, bytes))).transpose()
     }
 
     #[napi(catch_unwind)]
     pub fn copy_from(&self, source: &Source) -> napi::Result<Job> {
-        Job::of_nothing(self.open().and_then(|cycle| cycle.copy_from(&source.source)))
+        Job::of_nothing(self.cycle.copy_from(&source.source))
     }
 
     #[napi(catch_unwind)]
     pub fn seal(&self) -> napi::Result<Job> {
-        Job::of_text(self.open().and_then(|cycle| cycle.seal()))
+        Job::of_text(self.cycle.seal())
     }
 
     /// Never waits.
     #[napi(catch_unwind)]
     pub fn stop(&self) {
-        let stopped = self.cycle.borrow_mut().take();
-        stopped.inspect(libmigrate_embed::Cycle::stop);
+        self.cycle.stop();
     }
 }

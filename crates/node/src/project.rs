@@ -42,6 +42,11 @@ impl Project {
         Job::of_text(self.project.apply(&settings))
     }
 
+    #[napi(catch_unwind)]
+    pub fn cutover(&self, settings: String) -> napi::Result<Job> {
+        Job::of_text(self.project.cutover(&settings))
+    }
+
     /// The next thing that applying told of, as JSON, if there is one already.
     #[napi(catch_unwind)]
     pub fn next_told(&self) -> Option<String> {

@@ -1,9 +1,13 @@
 // Plays the conformance suite: tests/conformance/README.md says how.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import test from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { Engine, LibmigrateError, Source, Target, control } from 'libmigrate';
 
@@ -13,8 +17,8 @@ const suite = join(process.env.LIBMIGRATE_REPOSITORY ?? join(import.meta.dirname
 const files = readdirSync(suite).filter((name) => name.endsWith('.json')).sort();
 
 const FIELDS = {
-  case: ['name', 'disk', 'engine', 'steps', 'events'],
-  step: ['do', 'settings', 'expect', 'error', 'offset', 'len', 'seed', 'size', 'cycle', 'cut', 'moving', 'source', 'function', 'input'],
+  case: ['name', 'disk', 'service', 'engine', 'steps', 'events'],
+  step: ['do', 'settings', 'expect', 'error', 'offset', 'len', 'seed', 'size', 'cycle', 'cut', 'moving', 'stop', 'source', 'finish', 'step', 'function', 'input'],
 };
 const UNCOUNTED = ['progress', 'retrying', 'requests_in_flight', 'verified'];
 
@@ -47,8 +51,10 @@ class World {
   changes = 0;
   seen = [];
 
-  constructor(at, { disk, engine = {} }) {
+  constructor(at, { disk = { size: 0, fill: [] }, engine = {} }, service) {
     this.at = at;
+    this.service = service;
+    this.plans = 0;
     this.settings = { ...engine, state_dir: at('state') };
     this.disk = Buffer.alloc(disk.size);
     disk.fill.forEach((part) => fill(this.disk, part));
@@ -112,11 +118,12 @@ class World {
       const { source, replica } = await this.ofImage();
       return replica.replicate(source, settings);
     },
-    push: async ({ settings, cut = 0, moving }) => {
+    push: async ({ settings, cut = 0, moving, stop = false }) => {
       const source = Source.pushed(this.diskSettings(moving));
       const cycle = await (await this.replica(source)).begin(source, settings);
       try {
         for await (const { offset, len } of cycle.wanted()) {
+          if (stop) cycle.stop();
           await cycle.push(offset, this.disk.subarray(offset, offset + len - cut));
           cut = 0;
         }
@@ -163,12 +170,50 @@ class World {
     close_engine: () => this.closeEngine(),
     preflight_network: ({ settings }) => this.engine.preflightNetwork(settings),
     control: (step) => control(step.function, step.input),
+    project: () => {
+      const credential = { getToken: async () => ({ token: 'token', expiresOnTimestamp: Date.now() + 3_600_000 }) };
+      this.project = this.engine.openProject({ ...this.service, poll_ms: 1 }, { credential });
+    },
+    project_preflight: ({ settings }) => this.project.preflight(settings),
+    plan: async ({ settings }) => this.planned(await this.project.plan(settings)),
+    ask: async ({ settings: { verb } }) => this.planned(await this.project.ask(verb)),
+    template: () => this.project.template(this.plan),
+    hosts_lines: () => this.project.hostsLines(),
+    apply: async ({ settings, finish = false }) => {
+      for (const began = Date.now(); ; await setTimeout(10)) {
+        const outcome = await this.project.apply(this.plan, { ...settings, journal: this.at(`journal-${this.plans}`) });
+        if (outcome.done || !finish || Date.now() - began > 30_000) return outcome;
+      }
+    },
+    cutover: ({ step, settings }) => this.project.cutover(step, { ...settings, record: this.at(`record-${settings.purpose}`) }),
+    told: () => {
+      const events = new Set();
+      for (let told = this.project.told(); told; told = this.project.told()) events.add(told.event);
+      return [...events].sort();
+    },
   };
+
+  planned(plan) {
+    this.plan = plan;
+    this.plans += 1;
+    return plan;
+  }
 
   async play(step) {
     assert.ok(step.do in this.steps, `this runner does not know the step ${step.do}`);
     return this.steps[step.do](step);
   }
+}
+
+/** The fake of Azure Resource Manager, until the test ends. */
+async function serviceOf(t, service) {
+  const program = process.env.LIBMIGRATE_FAKE_ARM;
+  assert.ok(program, 'LIBMIGRATE_FAKE_ARM does not name the fake: tests/conformance/README.md');
+  const options = Object.entries(service).map(([name, value]) => `--${name}=${value}`);
+  const fake = spawn(program, options, { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => fake.stdin.end());
+  const [line] = await once(createInterface(fake.stdout), 'line');
+  return JSON.parse(line);
 }
 
 test('the suite has cases', () => assert.ok(files.length > 0, suite));
@@ -177,7 +222,8 @@ for (const file of files) {
   const described = JSON.parse(readFileSync(join(suite, file)));
   test(`${file}: ${described.name}`, async (t) => {
     known('case', described);
-    const world = new World(folder(t), described);
+    const service = described.service && (await serviceOf(t, described.service));
+    const world = new World(folder(t), described, service);
     for (const [at, step] of described.steps.entries()) {
       known('step', step);
       const place = `step ${at}, ${step.do}`;

@@ -96,7 +96,7 @@ test('a stopped cycle is over, and another can begin', async (t) => {
   cycle.stop();
   await cycle[Symbol.asyncDispose]();
   const again = await replica.begin(source);
-  assert.equal(await codeOf(cycle.next()), 'call.closed');
+  assert.equal(await codeOf(cycle.next()), 'cycle.cancelled');
   assert.equal((await again.next()).offset, 0);
 });
 

@@ -1,5 +1,6 @@
 //! The engine.
 
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -8,7 +9,7 @@ use crate::events::Events;
 use crate::failed::failed;
 use crate::job::{Job, Outcome};
 use crate::source::{Source, Target};
-use crate::waiting::without_interpreter;
+use crate::waiting::{SLICE, without_interpreter};
 
 /// An engine and its threads.
 #[pyclass(frozen, module = "libmigrate._native")]
@@ -49,10 +50,19 @@ impl Engine {
         self.0.set_schedule(schedule).map_err(failed)
     }
 
-    /// Blocks for at most `limit` seconds.
+    /// Blocks for at most `limit` seconds. A signal, such as Ctrl-C, ends the wait, not the closing.
     fn close(&self, py: Python<'_>, limit: f64) -> PyResult<()> {
         let limit = Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX);
-        without_interpreter(py, || self.0.close(limit))?.map_err(failed)
+        let (engine, (tell, told)) = (self.0.clone(), mpsc::channel());
+        std::thread::Builder::new().name("libmigrate-close".into()).spawn(move || tell.send(engine.close(limit)))?;
+        let told = Mutex::new(told);
+        loop {
+            let slice = || told.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE);
+            match without_interpreter(py, slice)? {
+                Ok(closed) => return closed.map_err(failed),
+                Err(_) => py.check_signals()?,
+            }
+        }
     }
 
     fn is_closed(&self) -> bool {

@@ -42,6 +42,10 @@ impl Project {
         Job::of(self.0.apply(settings), Outcome::Text)
     }
 
+    fn cutover(&self, settings: &str) -> PyResult<Job> {
+        Job::of(self.0.cutover(settings), Outcome::Text)
+    }
+
     fn next_told(&self) -> Option<String> {
         self.0.next_told()
     }

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,9 @@ from conftest import Disk
 
 FOLDER = Path(os.environ.get("LIBMIGRATE_REPOSITORY", Path(__file__).parents[3])) / "tests/conformance"
 CASES = sorted(FOLDER.glob("*.json"))
+STEP = set(
+    "do settings expect error offset len seed size cycle cut moving stop source finish step function input".split()
+)
 UNCOUNTED = {"progress", "retrying", "requests_in_flight", "verified"}
 
 
@@ -27,8 +35,9 @@ class World:
     def __init__(self, case: dict[str, Any], folder: Path) -> None:
         self.folder = folder
         self.settings = case.get("engine", {})
-        self.disk = bytearray(case["disk"]["size"])
-        for part in case["disk"]["fill"]:
+        disk = case.get("disk", {"size": 0, "fill": []})
+        self.disk = bytearray(disk["size"])
+        for part in disk["fill"]:
             fill(self.disk, part["offset"], part["len"], part["seed"])
         self.changes = 0
         self.seen: list[str] = []
@@ -81,6 +90,8 @@ class World:
         cut = step.get("cut", 0)
         with replica.begin(source, **step.get("settings", {})) as cycle:
             for offset, length in cycle:
+                if step.get("stop"):
+                    cycle.stop()
                 cycle.push(offset, memoryview(self.disk)[offset : offset + length - cut])
                 cut = 0
             return cycle.seal().raw
@@ -148,6 +159,74 @@ class World:
         return lm.control(step["function"], **step.get("input", {}))
 
 
+class ControlPlane(World):
+    """One case of the control plane under way."""
+
+    def __init__(self, case: dict[str, Any], folder: Path, service: dict[str, Any]) -> None:
+        super().__init__(case, folder)
+        self.service = service
+        self.plans = 0
+
+    def do_project(self, _: dict[str, Any]) -> None:
+        self.project = self.engine.open_project(
+            self.service["settings"], credential=AnyToken(), endpoint=self.service["endpoint"], poll_ms=1
+        )
+
+    def do_project_preflight(self, step: dict[str, Any]) -> Any:
+        return [finding.raw for finding in self.project.preflight(**step["settings"])]
+
+    def do_plan(self, step: dict[str, Any]) -> Any:
+        self.plan = self.project.plan(**step["settings"])
+        self.plans += 1
+        return self.plan
+
+    def do_ask(self, step: dict[str, Any]) -> Any:
+        self.plan = self.project.ask(**step["settings"])
+        self.plans += 1
+        return self.plan
+
+    def do_template(self, _: dict[str, Any]) -> Any:
+        return self.project.template(self.plan)
+
+    def do_hosts_lines(self, _: dict[str, Any]) -> Any:
+        return self.project.hosts_lines()
+
+    def do_apply(self, step: dict[str, Any]) -> Any:
+        began = time.monotonic()
+        while True:
+            journal = self.folder / f"journal-{self.plans}"
+            outcome = self.project.apply(self.plan, journal=journal, **step.get("settings", {}))
+            if outcome or not step.get("finish") or time.monotonic() - began > 30:
+                return outcome.raw
+            time.sleep(0.01)
+
+    def do_cutover(self, step: dict[str, Any]) -> Any:
+        record = self.folder / f"record-{step['settings']['purpose']}"
+        return self.project.cutover(step["step"], record=record, **step["settings"])
+
+    def do_told(self, _: dict[str, Any]) -> Any:
+        return sorted({told["event"] for told in iter(self.project.told, None)})
+
+
+class AnyToken:
+    """Gives a token to whoever asks."""
+
+    def get_token(self, *_: str) -> Any:
+        return namedtuple("AccessToken", ["token", "expires_on"])("token", time.time() + 3600)
+
+
+@contextmanager
+def service_of(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The fake of Azure Resource Manager, for as long as the case lasts."""
+    program = os.environ.get("LIBMIGRATE_FAKE_ARM")
+    assert program, "LIBMIGRATE_FAKE_ARM does not name the fake: tests/conformance/README.md"
+    options = [f"--{name}={value}" for name, value in case["service"].items()]
+    with subprocess.Popen([program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as fake:
+        assert fake.stdin and fake.stdout
+        yield json.loads(fake.stdout.readline())
+        fake.stdin.close()
+
+
 def difference(expected: Any, found: Any) -> str | None:
     """Where what was found does not hold what is expected."""
     if isinstance(expected, dict) and isinstance(found, dict):
@@ -168,9 +247,17 @@ def test_there_are_cases() -> None:
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_a_case_holds(file: Path, tmp_path: Path) -> None:
     case = json.loads(file.read_bytes())
-    assert set(case) <= {"name", "disk", "engine", "steps", "events"}
-    world = World(case, tmp_path)
+    assert set(case) <= {"name", "disk", "service", "engine", "steps", "events"}
+    if "service" in case:
+        with service_of(case) as service:
+            play(case, ControlPlane(case, tmp_path, service))
+    else:
+        play(case, World(case, tmp_path))
+
+
+def play(case: dict[str, Any], world: World) -> None:
     for at, step in enumerate(case["steps"]):
+        assert set(step) <= STEP, f"this runner does not know a field of {step}"
         play = getattr(world, f"do_{step['do']}", None)
         assert play is not None, f"this runner does not know the step {step['do']}"
         try:

@@ -88,22 +88,6 @@ def test_every_type_has_its_class() -> None:
             assert type(events.of({**raw, "type": name, **dict.fromkeys(fields)})) is kind
 
 
-def test_an_event_costs_little() -> None:
-    counts = dict.fromkeys(
-        ["read", "hole", "unlisted", "sent", "cleared", "skipped", "hole_cleared", "puts", "clears"], 1
-    )
-    raw = {"seq": 1, "time": "2026-01-02T03:04:05Z", "replica": "r", "type": "progress", "counts": counts}
-    best = min(_seconds_for(100, raw) for _ in range(20))
-    assert best / 100 < 100e-6
-
-
-def _seconds_for(times: int, raw: dict[str, object]) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        events.of(raw)
-    return time.perf_counter() - start
-
-
 def test_an_event_does_not_change() -> None:
     event = events.of({"seq": 1, "time": "2026-01-02T03:04:05Z", "replica": "r", "type": "opened"})
     with pytest.raises(AttributeError):

@@ -28,7 +28,7 @@ fn number(report: &Value, name: &str) -> u64 {
 
 /// Whether Azurite is there; says so when not.
 fn azurite() -> bool {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/npm/node_modules/azurite");
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/npm/node_modules/azurite");
     let there = std::env::var_os("LIBMIGRATE_REQUIRE_TOOLS").is_some() || tools.exists();
     if !there {
         println!("skipped: Azurite is not installed (`cargo xtask tools` installs it)");

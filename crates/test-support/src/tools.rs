@@ -1,6 +1,6 @@
 //! Where the programs are that tests run, and what a test does without them.
 //!
-//! `cargo xtask tools` installs them into `.tools/`. Under `cargo xtask test`, which installs them first, a
+//! `cargo xtask tools` installs them into `target/tools/`. Under `cargo xtask test`, which installs them first, a
 //! missing one is a failure, so that no test passes by doing nothing. Under a plain `cargo test` the test says so
 //! in one line and returns.
 
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// Set by `cargo xtask test`: a missing tool is a failure.
 const REQUIRE: &str = "LIBMIGRATE_REQUIRE_TOOLS";
 
-/// A path below `.tools/`, as `cargo xtask tools` lays it out.
+/// A path below `target/tools/`, as `cargo xtask tools` lays it out.
 pub(crate) fn installed(path: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools")).join(path)
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools")).join(path)
 }
 
 /// Where Debian has the programs of the administrator, which are not on everybody's `PATH`.

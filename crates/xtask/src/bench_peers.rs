@@ -48,7 +48,7 @@ pub(crate) fn start(root: &Path, pairs: usize) -> Result<()> {
     let stage = Stage {
         folder: folder.clone(),
         ours: root.join("target/release/examples/replicate"),
-        azcopy: root.join(".tools/npm/azcopy"),
+        azcopy: root.join("target/tools/npm/azcopy"),
         endpoint: ready["endpoint"].as_str().context("the server says where it is")?.to_owned(),
         sink,
     };

@@ -18,7 +18,7 @@ const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
 /// Runs `target`, or each target, for `seconds`. Ends at the first finding, which cargo-fuzz leaves in
 /// `fuzz/artifacts/`.
 pub(crate) fn start(root: &Path, seconds: u64, target: Option<&str>) -> Result<()> {
-    let home = root.join(".tools/cargo-fuzz");
+    let home = root.join("target/tools/cargo-fuzz");
     let program = home.join("bin/cargo-fuzz");
     if !program.is_file() {
         run(cargo(root).args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ, "--root"]).arg(&home))?;

@@ -11,6 +11,7 @@ mod contracts;
 mod fuzz;
 mod guide;
 mod licences;
+mod package;
 mod reference;
 mod sim;
 mod storms;
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Install what the tests need besides cargo, python3, node and cc into `.tools/`; quick when it is there
+    /// Install what the tests need besides cargo, python3, node and cc into `target/tools/`; quick when it is there
     Tools {
         /// Also what the side-by-side runs against other programs need
         #[arg(long)]
@@ -90,6 +91,11 @@ enum Chore {
         /// Where to, such as /usr/local
         prefix: PathBuf,
     },
+    /// Build for release what users of each language install, and try it: a wheel, npm packages, the C library
+    Package {
+        /// Where to
+        folder: PathBuf,
+    },
     /// Write the reference of each language
     Reference,
     /// Hold every request and answer of the fake of Azure Resource Manager to Azure's published contracts
@@ -124,6 +130,7 @@ fn carry_out(chore: Chore) -> Result<()> {
         Chore::BenchPeers { pairs } => bench_peers::start(&root, pairs),
         Chore::BenchFaces { rounds, mib } => bench_faces::start(&root, rounds, mib),
         Chore::InstallC { prefix } => test::c::release(&root, &prefix),
+        Chore::Package { folder } => package::make(&root, &folder),
         Chore::Reference => reference::write(&root),
         Chore::CrashStorm(campaign) => storms::start(&root, Storm::Crash, &campaign),
         Chore::FaultStorm(campaign) => storms::start(&root, Storm::Fault, &campaign),

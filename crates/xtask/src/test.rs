@@ -27,9 +27,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         Built::of(cargo(root).args(["build", "--workspace", "--locked", "--lib", "--bins", "--tests", "--examples"]))?;
     let languages = [
         rust(root)?,
-        python::run(root, &built.python()?)?,
-        node::run(root, &built.node()?)?,
-        c::run(root, &built.c()?)?,
+        python::run(root, &built.python()?, &built.fake_arm()?)?,
+        node::run(root, &built.node()?, &built.fake_arm()?)?,
+        c::run(root, &built.c()?, &built.fake_arm()?)?,
         take_over::run(root, &built)?,
     ];
 
@@ -60,7 +60,9 @@ impl Built {
 
     fn read(messages: &str) -> Self {
         let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
-        let made = messages.filter(|message| message["reason"] == "compiler-artifact");
+        let made = messages.filter(|message| {
+            message["reason"] == "compiler-artifact" && message["profile"]["test"] != Value::Bool(true)
+        });
         let targets = made.map(|message| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let files = message["filenames"].as_array().into_iter().flatten().map(|file| text(file).into()).collect();
@@ -82,6 +84,11 @@ impl Built {
     /// The static library of C, of which the shared one is made.
     pub(crate) fn c(&self) -> Result<PathBuf> {
         self.file("migrate", "cdylib", "a")
+    }
+
+    /// The fake of Azure Resource Manager, which the conformance suite asks.
+    pub(crate) fn fake_arm(&self) -> Result<PathBuf> {
+        self.file("fake-arm", "bin", "")
     }
 
     /// An example.
@@ -159,7 +166,9 @@ mod tests {
     fn what_was_built_is_found_by_name_and_kind() {
         let message = |name: &str, kind: &str, files: &[&str]| {
             let target = serde_json::json!({ "name": name, "kind": [kind] });
-            serde_json::json!({ "reason": "compiler-artifact", "target": target, "filenames": files }).to_string()
+            let profile = serde_json::json!({ "test": false });
+            serde_json::json!({ "reason": "compiler-artifact", "target": target, "profile": profile, "filenames": files })
+                .to_string()
         };
         let built = Built::read(
             &[
@@ -167,6 +176,8 @@ mod tests {
                 message("migrate", "test", &["/t/migrate-1"]),
                 message("migrate", "cdylib", &["/t/libmigrate.so", "/t/libmigrate.a"]),
                 message("replicate", "example", &["/t/examples/replicate"]),
+                message("fake-arm", "bin", &["/t/deps/fake_arm-1"]).replace("false", "true"),
+                message("fake-arm", "bin", &["/t/fake-arm"]),
                 "no JSON".to_owned(),
             ]
             .join("\n"),
@@ -174,6 +185,7 @@ mod tests {
         assert_eq!(built.python().unwrap(), PathBuf::from("/t/liblibmigrate_py.so"));
         assert_eq!(built.c().unwrap(), PathBuf::from("/t/libmigrate.a"));
         assert_eq!(built.example("replicate").unwrap(), PathBuf::from("/t/examples/replicate"));
+        assert_eq!(built.fake_arm().unwrap(), PathBuf::from("/t/fake-arm"), "and not its unit tests");
         assert!(built.node().is_err());
     }
 

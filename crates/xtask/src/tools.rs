@@ -2,20 +2,20 @@
 //!
 //! | what | where | from |
 //! | --- | --- | --- |
-//! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `.tools/npm/` | npm, by lock file |
-//! | Microsoft's Python client, an independent reader of what we wrote | `.tools/python/` | `PyPI`, by version |
-//! | Microsoft's Python clients of Azure Resource Manager, which drive the tests' fake of it | `.tools/python/` | `PyPI`, by version |
-//! | libvhdi, libvmdk and dissect, independent readers of chains that QEMU reads wrong or not at all | `.tools/python/` | `PyPI`, by version |
-//! | blake3, for `docs/check_proof.py` | `.tools/python/` | `PyPI`, by version |
+//! | Azurite, Microsoft's storage emulator, and the Node.js 22 that it asks for | `target/tools/npm/` | npm, by lock file |
+//! | Microsoft's Python client, an independent reader of what we wrote | `target/tools/python/` | `PyPI`, by version |
+//! | Microsoft's Python clients of Azure Resource Manager, which drive the tests' fake of it | `target/tools/python/` | `PyPI`, by version |
+//! | libvhdi, libvmdk and dissect, independent readers of chains that QEMU reads wrong or not at all | `target/tools/python/` | `PyPI`, by version |
+//! | blake3, for `docs/check_proof.py` | `target/tools/python/` | `PyPI`, by version |
 //! | `qemu-img`, `qemu-io` and `qemu-nbd`, independent readers and writers of disk formats | the system | Debian |
 //! | `nbdkit` and `nbdinfo`, an independent NBD server and client | the system | Debian |
 //! | `unbound`, a DNS server that plays a company's own; it is not run as a service | the system | Debian |
 //! | `ip`, for tests in a network of their own | the system | Debian |
-//! | `mypy`, `pyright`, pytest and `rich`; TypeScript, a browser driver and Chromium; valgrind, `CMake`, pkg-config and a JSON reader for C++ | `.tools/python-binding/`, `.tools/node-binding/`, the system | `PyPI`, npm, Debian: see `test/` |
-//! | for `cargo xtask contracts` alone: oav, Azure's validator of live traffic | `.tools/oav/` | npm, by lock file |
-//! | with `--bench`: `AzCopy`, rsync | `.tools/npm/`, the system | npm, Debian |
+//! | `mypy`, `pyright`, pytest and `rich`; TypeScript, a browser driver and Chromium; valgrind, `CMake`, pkg-config and a JSON reader for C++ | `target/tools/python-binding/`, `target/tools/node-binding/`, the system | `PyPI`, npm, Debian: see `test/` |
+//! | for `cargo xtask contracts` alone: oav, Azure's validator of live traffic | `target/tools/oav/` | npm, by lock file |
+//! | with `--bench`: `AzCopy`, rsync | `target/tools/npm/`, the system | npm, Debian |
 //!
-//! Package registries only; no install script of a package runs. Each folder under `.tools/` keeps a stamp
+//! Package registries only; no install script of a package runs. Each folder under `target/tools/` keeps a stamp
 //! of what it was made from, written last: a matching stamp means that there is nothing to do, and an
 //! interrupted install is done again.
 
@@ -47,7 +47,7 @@ pub(crate) fn install(root: &Path, wanted: Wanted) -> Result<()> {
 fn install_npm(root: &Path, wanted: Wanted) -> Result<()> {
     let recipe = root.join("crates/xtask/tools");
     let made_from = read(&recipe.join("package-lock.json"))?;
-    let tests = Folder { path: root.join(".tools/npm"), stamp: "tests.stamp", made_from };
+    let tests = Folder { path: root.join("target/tools/npm"), stamp: "tests.stamp", made_from };
     let benches = Folder { stamp: "benches.stamp", ..tests.clone() };
     let folder = match wanted {
         // Every run of `npm ci` starts from nothing, so one for the tests alone would lose AzCopy again.
@@ -80,11 +80,11 @@ pub(crate) fn install_validator(root: &Path) -> Result<PathBuf> {
     npm_folder(root, "oav", "crates/xtask/contracts")
 }
 
-/// What a recipe of npm says, installed under `.tools/`: `recipe` is a folder with a lock file.
+/// What a recipe of npm says, installed under `target/tools/`: `recipe` is a folder with a lock file.
 pub(crate) fn npm_folder(root: &Path, name: &str, recipe: &str) -> Result<PathBuf> {
     let recipe = root.join(recipe);
     let made_from = read(&recipe.join("package-lock.json"))?;
-    let folder = Folder { path: root.join(".tools").join(name), stamp: "stamp", made_from };
+    let folder = Folder { path: root.join("target/tools").join(name), stamp: "stamp", made_from };
     if !folder.is_current() {
         folder.begin(&["stamp"])?;
         for name in ["package.json", "package-lock.json"] {
@@ -103,13 +103,13 @@ fn npm_ci(folder: &Path) -> Command {
     npm
 }
 
-/// A virtual environment under `.tools/` with what `recipe`, a file of requirements, says.
+/// A virtual environment under `target/tools/` with what `recipe`, a file of requirements, says.
 pub(crate) fn python_folder(root: &Path, name: &str, recipe: &str) -> Result<PathBuf> {
     let recipe = root.join(recipe);
     // A virtual environment is tied to the interpreter that made it.
     let interpreter = output(command("python3", root).arg("--version"))?;
     let made_from = format!("{interpreter}{}", read(&recipe)?);
-    let folder = Folder { path: root.join(".tools").join(name), stamp: "stamp", made_from };
+    let folder = Folder { path: root.join("target/tools").join(name), stamp: "stamp", made_from };
     if !folder.is_current() {
         folder.begin(&["stamp"])?;
         run(command("python3", root).args(["-m", "venv", "--clear"]).arg(&folder.path))
@@ -192,7 +192,7 @@ pub(crate) fn debian(root: &Path, packages: &[&str], options: &[String]) -> Resu
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-/// A folder under `.tools/`, whole and up to date exactly when its stamp holds what it was made from.
+/// A folder under `target/tools/`, whole and up to date exactly when its stamp holds what it was made from.
 #[derive(Clone, Debug)]
 struct Folder {
     path: PathBuf,

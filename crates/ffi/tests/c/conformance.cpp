@@ -1,16 +1,21 @@
 // The conformance suite of tests/conformance, played through migrate.hpp.
 //
-// usage: conformance SUITE FOLDER
+// usage: conformance SUITE FOLDER, and the environment's LIBMIGRATE_FAKE_ARM
 #include "migrate.hpp"
+
+#include <stdio.h> // popen
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <set>
 #include <sstream>
+#include <thread>
 
 namespace fs = std::filesystem;
 using json = nlohmann::json;
@@ -69,14 +74,65 @@ std::string difference(const json &expected, const json &found) {
     return expected == found ? std::string() : "expected " + expected.dump() + ", found " + found.dump();
 }
 
+bool is_over(std::chrono::steady_clock::time_point until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return std::chrono::steady_clock::now() > until;
+}
+
+std::chrono::steady_clock::time_point in_thirty_seconds() {
+    return std::chrono::steady_clock::now() + std::chrono::seconds(30);
+}
+
+// The fake of Azure Resource Manager, until it goes out of scope.
+class service {
+public:
+    service(const json &described, const fs::path &folder) {
+        const char *program = std::getenv("LIBMIGRATE_FAKE_ARM");
+        if (program == nullptr) {
+            throw fault("LIBMIGRATE_FAKE_ARM does not name the fake: tests/conformance/README.md");
+        }
+        const auto told = (folder / "service.json").string();
+        const auto command = "exec '" + std::string(program) + "' --scenario " +
+                             described.at("scenario").get<std::string>() + " --servers " +
+                             described.at("servers").dump() + " > '" + told + "'";
+        // Its standard input is ours to close.
+        running_.reset(popen(command.c_str(), "w"));
+        const auto until = in_thirty_seconds();
+        while (!json::accept(std::ifstream(told))) {
+            if (!running_ || is_over(until)) {
+                throw fault("the fake does not start");
+            }
+        }
+        settings_ = json::parse(std::ifstream(told));
+        settings_["poll_ms"] = 1;
+    }
+
+    std::string settings() const {
+        return settings_.dump();
+    }
+
+private:
+    struct closed {
+        void operator()(FILE *running) const {
+            pclose(running);
+        }
+    };
+    std::unique_ptr<FILE, closed> running_;
+    json settings_;
+};
+
 class world {
 public:
     world(const json &test_case, fs::path folder) : folder_(std::move(folder)), settings_(json::object()) {
         if (test_case.contains("engine")) {
             settings_ = test_case.at("engine");
         }
-        disk_.resize(test_case.at("disk").at("size").get<std::size_t>());
-        for (const auto &part : test_case.at("disk").at("fill")) {
+        if (test_case.contains("service")) {
+            service_.emplace(test_case.at("service"), folder_);
+        }
+        const json disk = test_case.value("disk", json{{"size", 0}, {"fill", json::array()}});
+        disk_.resize(disk.at("size").get<std::size_t>());
+        for (const auto &part : disk.at("fill")) {
             fill(disk_, part);
         }
         open();
@@ -149,6 +205,32 @@ public:
         } else if (what == "control") {
             const auto input = step.contains("input") ? step.at("input").dump() : std::string();
             return json::parse(migrate::control(step.at("function").get<std::string>(), input));
+        } else if (what == "project") {
+            const migrate::token any([](const std::string &) { return std::make_pair("token", 4294967295); });
+            project_ = migrate::project(engine_, service_.value().settings(), any);
+        } else if (what == "project_preflight") {
+            return json::parse(project_.ask("preflight", settings.dump()));
+        } else if (what == "plan" || what == "ask") {
+            plan_ = json::parse(project_.ask(what, settings.dump()));
+            ++plans_;
+            return plan_;
+        } else if (what == "template") {
+            return json::parse(project_.ask("template", json{{"plan", plan_}}.dump()));
+        } else if (what == "hosts_lines") {
+            return json::parse(project_.ask("hosts_lines"));
+        } else if (what == "apply") {
+            return apply(step, settings);
+        } else if (what == "cutover") {
+            json asked = settings;
+            asked["do"] = step.at("step");
+            asked["record"] = (folder_ / ("record-" + settings.at("purpose").get<std::string>())).string();
+            return json::parse(project_.ask("cutover", asked.dump()));
+        } else if (what == "told") {
+            std::set<std::string> events;
+            while (const auto told = project_.next()) {
+                events.insert(json::parse(*told).at("event").get<std::string>());
+            }
+            return events;
         } else {
             throw fault("this runner does not know the step " + what);
         }
@@ -226,6 +308,9 @@ private:
             const auto cycle = replica_for(source).begin(source, what);
             auto cut = step.value("cut", std::size_t{0});
             while (const auto want = cycle.next()) {
+                if (step.value("stop", false)) {
+                    cycle.stop();
+                }
                 const auto from = disk_.begin() + static_cast<std::ptrdiff_t>(want->offset);
                 const auto len = static_cast<std::ptrdiff_t>(want->len - std::exchange(cut, 0));
                 cycle.push(want->offset, bytes(from, from + len));
@@ -234,27 +319,51 @@ private:
         });
     }
 
+    json apply(const json &step, json settings) const {
+        settings["plan"] = plan_;
+        settings["journal"] = (folder_ / ("journal-" + std::to_string(plans_))).string();
+        const auto until = in_thirty_seconds();
+        for (;;) {
+            const json outcome = json::parse(project_.ask("apply", settings.dump()));
+            if (outcome.at("done") == true || !step.value("finish", false) || is_over(until)) {
+                return outcome;
+            }
+        }
+    }
+
     fs::path folder_;
+    std::optional<service> service_;
     json settings_;
     bytes disk_;
     unsigned changes_ = 0;
     migrate::engine engine_;
     migrate::events events_;
     migrate::replica replica_;
+    migrate::project project_;
+    json plan_;
+    unsigned plans_ = 0;
     json seen_ = json::array();
 };
 
 // What does not hold, in words.
 std::string play(const fs::path &file, const fs::path &folder) {
     const json test_case = json::parse(std::ifstream(file));
+    const std::set<std::string> known{"name", "disk", "service", "engine", "steps", "events"};
     for (const auto &[name, value] : test_case.items()) {
-        if (name != "name" && name != "disk" && name != "engine" && name != "steps" && name != "events") {
+        if (known.count(name) == 0) {
             return "this runner does not know the field " + name;
         }
     }
     world w(test_case, folder);
     std::size_t at = 0;
+    const std::set<std::string> fields{"do",   "settings", "expect", "error", "offset", "len",  "seed",     "size", "cycle",
+                                       "cut",  "moving",   "stop",   "source", "finish", "step", "function", "input"};
     for (const auto &step : test_case.at("steps")) {
+        for (const auto &[name, value] : step.items()) {
+            if (fields.count(name) == 0) {
+                return "this runner does not know the field " + name;
+            }
+        }
         std::string problem;
         try {
             const json found = w.play(step);

@@ -3,6 +3,9 @@
 
 #include "check.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <thread>
 
@@ -104,7 +107,9 @@ void a_lambda_reads_the_disk_and_what_it_throws_is_the_error() {
 void events_are_read_in_order_and_end_with_the_engine() {
     world w(__func__, config());
     const events all = w.e.open_events();
+    std::string one;
     CHECK(!all.next(milliseconds(0)).has_value() && all.fd() >= 0);
+    CHECK(all.next(one, milliseconds(0)) == MIGRATE_NOT_YET);
     {
         const source disk = source::served(migrate::disk(MIB, "1"), [](auto, void *buffer, auto len) { std::memset(buffer, 1, len); });
         const replica r = w.e.open_replica(w.t, disk);
@@ -116,6 +121,7 @@ void events_are_read_in_order_and_end_with_the_engine() {
     while (const auto event = all.next()) {
         seen += *event;
     }
+    CHECK(all.next(one, milliseconds(0)) == MIGRATE_DONE);
     CHECK(seen.find("\"type\":\"opened\"") < seen.find("\"type\":\"sealed\""));
     CHECK(seen.find("\"type\":\"sealed\"") != std::string::npos);
 }
@@ -180,6 +186,29 @@ void a_token_that_throws_is_the_error() {
     w.e.close();
 }
 
+/* In a process of its own, since it ends that. */
+void what_a_release_throws_ends_the_program_and_not_in_undefined_behaviour() {
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        std::set_terminate([] { _exit(7); });
+        const std::vector<unsigned char> bytes(MIB, 7);
+        std::vector<unsigned char> lent = bytes;
+        const world w(__func__, config());
+        const source disk = source::pushed(migrate::disk(bytes.size(), "1"));
+        const replica r = w.e.open_replica(w.t, disk);
+        const cycle c = r.begin(disk);
+        const auto want = c.next().value();
+        static_cast<void>(c.try_push(want.offset, lent.data(), want.len, [](void *) { throw std::runtime_error("no"); }));
+        static_cast<void>(c.seal());
+        c.wait();
+        std::this_thread::sleep_for(std::chrono::seconds(10));
+        _exit(1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -194,5 +223,6 @@ int main(int argc, char **argv) {
     RUN(values_move_and_errors_are_thrown_with_their_code);
     RUN(a_call_whose_time_is_up_throws_and_the_next_run_goes_on);
     RUN(a_token_that_throws_is_the_error);
+    RUN(what_a_release_throws_ends_the_program_and_not_in_undefined_behaviour);
     return summary();
 }

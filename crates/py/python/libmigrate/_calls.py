@@ -236,6 +236,11 @@ class ProjectCalls:
         asked = to_json("apply", {"plan": plan, "journal": path("apply.journal", journal), **given})
         return Call(lambda: self.native.apply(asked), _read(Outcome.of), self.witnesses)
 
+    def cutover(self, do: Any, record: StrPath | None, settings: Mapping[str, Any]) -> Call[Any]:
+        kept = {} if record is None else {"record": path("cutover.record", record)}
+        asked = to_json("cutover", {"do": do, **kept, **settings})
+        return Call(lambda: self.native.cutover(asked), json.loads, self.witnesses)
+
     def told(self) -> dict[str, Any] | None:
         told = self.native.next_told()
         return None if told is None else json.loads(told)

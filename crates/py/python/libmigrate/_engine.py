@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._settings import (
         ApplySettings,
         Connection,
+        CutoverSettings,
+        CutoverStep,
         CycleSettings,
         EngineSettings,
         Goal,
@@ -248,6 +250,14 @@ class Project:
         """Does what can be done now of a plan, and says what it waits for. The journal is a file: the same plan is
         given the same one again, and goes on from it when it was killed."""
         return self._calls.apply(plan, journal, settings).wait()
+
+    def cutover(
+        self, do: CutoverStep, *, record: StrPath | None = None, **settings: Unpack[CutoverSettings]
+    ) -> Any:
+        """Makes a machine in Azure of a server's sealed replicas, without the service, or takes it away again, as the
+        guide's page on that describes it. Only `steps` sends nothing. The record is a file: what was made is in it, and
+        the next call for the same machine is given the same one."""
+        return self._calls.cutover(do, record, settings).wait()
 
     def told(self) -> dict[str, Any] | None:
         """The next thing that `apply` told of, if there is one already; the newest thousand are kept."""

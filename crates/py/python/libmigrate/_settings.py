@@ -162,6 +162,37 @@ class ApplySettings(TypedDict, total=False):
     effect_seconds: int | None
 
 
+class RollBack(TypedDict):
+    """The machine goes; its disks and interfaces stay, to be looked at, or go as well."""
+
+    roll_back: Literal["keep", "delete"]
+
+
+class Complete(TypedDict):
+    """There is no way back; the ids of what else is deleted."""
+
+    complete: list[str]
+
+
+CutoverStep = Union[Literal["steps", "run", "clean_up"], RollBack, Complete]
+
+
+class LinuxGuest(TypedDict):
+    """Whose Linux it is."""
+
+    linux: Literal["red_hat", "suse", "other"]
+
+
+class CutoverSettings(TypedDict):
+    """The machine that one server becomes."""
+
+    server: str
+    purpose: Literal["production", "test"]
+    guest: Union[Literal["windows"], LinuxGuest]
+    firmware: Literal["BIOS", "UEFI"]
+    replicas: list[dict[str, Any]]
+
+
 _ADDRESSES = (
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,

@@ -14,10 +14,10 @@ use crate::tools::{debian, npm_folder, read};
 use anyhow::{Context, Result, ensure};
 
 /// The package with the native half for this machine.
-const PREBUILT: &str = "linux-x64-gnu";
+pub(crate) const PREBUILT: &str = "linux-x64-gnu";
 
 /// Runs the package's tests, over the library that was built.
-pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
+pub(crate) fn run(root: &Path, library: &Path, fake_arm: &Path) -> Result<Count> {
     let tools = npm_folder(root, "node-binding", "crates/xtask/tools/node-binding")?;
     install_browser(root)?;
     put_together(root, &tools, library)?;
@@ -27,7 +27,8 @@ pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
     node.args(["--test", "--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap"])
         .arg(format!("--test-reporter-destination={}", counts.display()))
         .args(tests(&work.join("test"))?)
-        .env("LIBMIGRATE_REPOSITORY", root);
+        .env("LIBMIGRATE_REPOSITORY", root)
+        .env("LIBMIGRATE_FAKE_ARM", fake_arm);
     let line = line(&node);
     println!("$ {line}");
     let status = node.status().with_context(|| format!("cannot start `{line}`"))?;

@@ -15,7 +15,7 @@ use crate::tools::python_folder;
 use anyhow::{Context, Result, ensure};
 
 /// Runs the package's tests, over the library that was built.
-pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
+pub(crate) fn run(root: &Path, library: &Path, fake_arm: &Path) -> Result<Count> {
     let tools = python_folder(root, "python-binding", "crates/xtask/tools/python-binding-requirements.txt")?;
     let site = put_together(root, library)?;
 
@@ -25,6 +25,7 @@ pub(crate) fn run(root: &Path, library: &Path) -> Result<Count> {
         .env("PYTHONPATH", &site)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("LIBMIGRATE_REPOSITORY", root)
+        .env("LIBMIGRATE_FAKE_ARM", fake_arm)
         // pyright comes from npm, by the version of its Python package.
         .env("PYRIGHT_PYTHON_CACHE_DIR", tools.join("pyright"));
     let line = line(&pytest);
@@ -54,13 +55,13 @@ pub(crate) fn program(root: &Path, library: &Path, source: &str) -> Result<Comma
 
 /// The interpreter of the tests' virtual environment.
 fn interpreter(root: &Path) -> PathBuf {
-    root.join(".tools/python-binding/bin/python3")
+    root.join("target/tools/python-binding/bin/python3")
 }
 
 /// The package as it is in a wheel, in a folder of its own, which is given: Python's half, and the native one under
 /// its own name.
 pub(crate) fn put_together(root: &Path, library: &Path) -> Result<PathBuf> {
-    let site = root.join(".tools/python-site");
+    let site = root.join("target/tools/python-site");
     let (from, to) = (root.join("crates/py/python/libmigrate"), site.join("libmigrate"));
     if site.exists() {
         fs::remove_dir_all(&site).with_context(|| format!("cannot remove {}", site.display()))?;
