@@ -33,8 +33,8 @@
 //! # Copies
 //!
 //! Bytes are not copied here: those that are pushed are sent from where they are, and a read that the embedding language
-//! serves is sent from its answer. Where a run has holes in it, and where a source is verified, the answer is copied once,
-//! into the engine's buffer.
+//! serves may go into the buffer from which it is sent. Where a run has holes in it, and where a source is verified, the
+//! answer is copied once.
 
 mod control;
 mod cutover;
@@ -62,7 +62,7 @@ pub use logs::{LogLine, Logs};
 pub use project::Project;
 pub use replica::Replica;
 pub use served::{Request, Server};
-pub use source::{ReadRequest, Source};
+pub use source::{Read, ReadRequest, Source};
 pub use target::{Target, Token, TokenAnswer, TokenRequest};
 
 /// The version of this library: what the package of each language is called.

@@ -21,6 +21,10 @@ impl<Q, A> Request<Q, A> {
         &self.question
     }
 
+    pub(crate) const fn question_mut(&mut self) -> &mut Q {
+        &mut self.question
+    }
+
     /// Answers it. An asker that was cancelled has gone, which is no error.
     pub fn answer(self, answer: A) {
         let _ = self.reply.send(Ok(answer));

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use libmigrate::extent::{Extent, ExtentSet};
 use libmigrate::source::nbd::{self, NbdError, NbdOptions, Tls};
 use libmigrate::source::{Gate, ImageFile, OpenOptions, SourceError, SourceExtent, SourceLimits, qcow2};
@@ -29,7 +28,32 @@ impl std::fmt::Debug for Source {
 }
 
 /// A read of a disk that the embedding language serves: these bytes, all of them.
-pub type ReadRequest = crate::served::Request<Extent, Vec<u8>>;
+pub type ReadRequest = crate::served::Request<Read, Vec<u8>>;
+
+/// What is to be read, and where to.
+pub struct Read {
+    extent: Extent,
+    memory: Vec<u8>,
+}
+
+impl std::fmt::Debug for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("extent", &self.extent).finish_non_exhaustive()
+    }
+}
+
+impl ReadRequest {
+    /// The bytes that are wanted.
+    pub const fn extent(&self) -> Extent {
+        self.question().extent
+    }
+
+    /// Memory of the engine's for the answer, as long as what is wanted, with whatever was in it before. It is taken
+    /// once; an answer in memory of the answerer's own is as good, and costs a copy or an allocation more.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.question_mut().memory)
+    }
+}
 
 impl Source {
     /// A disk whose bytes are pushed ([`Cycle::push`](crate::Cycle::push)): a JSON object with `size_bytes`,
@@ -43,7 +67,7 @@ impl Source {
     /// A disk whose reads the embedding language answers, from the returned queue, with exactly as many bytes as
     /// were asked for. The settings are those of [`pushed`](Self::pushed), and `max_in_flight`: how many reads it
     /// takes at once (4).
-    pub fn served(settings: &str) -> Result<(Self, Server<Extent, Vec<u8>>), Failure> {
+    pub fn served(settings: &str) -> Result<(Self, Server<Read, Vec<u8>>), Failure> {
         let disk = disk_of(settings)?;
         let settings: DiskSettings = settings::parse("source", settings)?;
         let (asker, server) = queue();
@@ -101,7 +125,7 @@ fn disk_of(settings: &str) -> Result<PushedDisk, Failure> {
 /// A disk whose reads are answered elsewhere.
 struct Served {
     disk: PushedDisk,
-    asker: Asker<Extent, Vec<u8>>,
+    asker: Asker<Read, Vec<u8>>,
     limits: SourceLimits,
 }
 
@@ -127,7 +151,7 @@ impl DiskSource for Served {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
-        let bytes = self.ask(offset, buf.len())?;
+        let bytes = self.read_into(offset, vec![0; buf.len()])?;
         if bytes.len() != buf.len() {
             let (len, problem) = (buf.len() as u64, format!("it gave {} bytes", bytes.len()));
             return Err(SourceError::Custom { offset, len, problem });
@@ -136,17 +160,11 @@ impl DiskSource for Served {
         Ok(())
     }
 
-    fn read_owned(&self, offset: u64, len: usize) -> Option<Result<Bytes, SourceError>> {
-        Some(self.ask(offset, len).map(Bytes::from))
-    }
-}
-
-impl Served {
-    /// The answer, of whatever length.
-    fn ask(&self, offset: u64, len: usize) -> Result<Vec<u8>, SourceError> {
-        let len = len as u64;
-        let Some(extent) = Extent::new(offset, len) else { return Ok(Vec::new()) };
-        self.asker.ask_blocking(extent).map_err(|problem| SourceError::Custom { offset, len, problem })
+    /// The answer, of whatever length: who asked looks.
+    fn read_into(&self, offset: u64, memory: Vec<u8>) -> Result<Vec<u8>, SourceError> {
+        let len = memory.len() as u64;
+        let Some(extent) = Extent::new(offset, len) else { return Ok(memory) };
+        self.asker.ask_blocking(Read { extent, memory }).map_err(|problem| SourceError::Custom { offset, len, problem })
     }
 }
 

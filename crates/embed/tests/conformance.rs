@@ -190,7 +190,7 @@ impl World {
         let disk = self.disk.clone();
         let serving = std::thread::spawn(move || {
             while let Ok(Some(request)) = server.next(None) {
-                let (from, to) = (request.question().offset() as usize, request.question().end() as usize);
+                let (from, to) = (request.extent().offset() as usize, request.extent().end() as usize);
                 request.answer(disk[from..to].to_vec());
             }
         });

@@ -127,7 +127,7 @@ fn a_disk_that_the_other_language_reads_is_replicated() {
     let serving = std::thread::spawn(move || {
         let mut reads = 0;
         while let Ok(Some(request)) = server.next(None) {
-            let (from, to) = (request.question().offset() as usize, request.question().end() as usize);
+            let (from, to) = (request.extent().offset() as usize, request.extent().end() as usize);
             request.answer(bytes[from..to].to_vec());
             reads += 1;
         }

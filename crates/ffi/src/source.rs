@@ -188,8 +188,7 @@ pub unsafe extern "C" fn migrate_source_pushed(
     }
 }
 
-/// A disk that the program reads, by callbacks. Its bytes are copied once, from the callback's buffer into the
-/// engine's.
+/// A disk that the program reads, by callbacks. What is to be sent is read into the buffer from which it is sent.
 ///
 /// `source` is the caller's, to be freed by migrate_source_free. After MIGRATE_OK, and only then, `ended` will run.
 /// Errors: call.argument, call.threads. Never waits. Thread-safe.
@@ -214,10 +213,10 @@ pub unsafe extern "C" fn migrate_source_served(
             for thread in 0..threads {
                 let (server, user) = (Arc::clone(&server), Arc::clone(&user));
                 let serve = move || {
-                    while let Ok(Some(request)) = server.next(None) {
-                        let (offset, len) = (request.question().offset(), request.question().len_bytes() as usize);
-                        let (mut bytes, mut words) = (vec![0_u8; len], [0_u8; PROBLEM_BYTES]);
+                    while let Ok(Some(mut request)) = server.next(None) {
+                        let (mut bytes, mut words) = (request.take_memory(), [0_u8; PROBLEM_BYTES]);
                         let (buffer, said) = (bytes.as_mut_ptr().cast(), words.as_mut_ptr().cast());
+                        let (offset, len) = (request.extent().offset(), bytes.len());
                         match callback(|| read(user.user(), offset, buffer, len, said, words.len())) {
                             0 => request.answer(bytes),
                             failed => request.fail(problem(&mut words, failed)),

@@ -87,14 +87,19 @@ impl Reads {
     /// The next request, if there is one; throws `call.closed` when none will come any more.
     #[napi(catch_unwind)]
     pub fn take(&self) -> napi::Result<Option<Read>> {
-        let taken = self.requests.take(|read| (number(read.question().offset()), number(read.question().len_bytes())));
+        let taken = self.requests.take(|read| (number(read.extent().offset()), number(read.extent().len_bytes())));
         Ok(taken.map_err(thrown)?.map(|(id, (offset, len))| Read { id, offset, len }))
     }
 
     /// Answers with a copy of `bytes`.
     #[napi(catch_unwind)]
     pub fn answer(&self, id: u32, bytes: Uint8ArraySlice<'_>) {
-        self.requests.end(id, |read| read.answer(bytes.to_vec()));
+        self.requests.end(id, |mut read| {
+            let mut memory = read.take_memory();
+            memory.clear();
+            memory.extend_from_slice(&bytes);
+            read.answer(memory);
+        });
     }
 
     #[napi(catch_unwind)]

@@ -1,6 +1,5 @@
 //! Requests that Python threads answer.
 
-use libmigrate::extent::Extent;
 use libmigrate::secret::Secret;
 use libmigrate_embed::{CallError, Failure, ReadRequest, Request, Server, TokenRequest};
 use pyo3::prelude::*;
@@ -24,18 +23,15 @@ fn next<Q: Send, A: Send>(py: Python<'_>, server: &Server<Q, A>) -> PyResult<Req
 
 /// The reads of a disk that Python serves.
 #[pyclass(frozen, module = "libmigrate._native")]
-pub(crate) struct Reads(pub(crate) Server<Extent, Vec<u8>>);
+pub(crate) struct Reads(pub(crate) Server<libmigrate_embed::Read, Vec<u8>>);
 
 #[pymethods]
 impl Reads {
     /// Waits for the next read.
     fn next(&self, py: Python<'_>) -> PyResult<Read> {
-        let request = next(py, &self.0)?;
-        let extent = *request.question();
-        let len = usize::try_from(extent.end() - extent.offset())?;
-        // Making room is work that the others need not wait for.
-        let room = without_interpreter(py, || vec![0; len])?;
-        Ok(Read { offset: extent.offset(), pending: Some((request, Borrowed::lend(py, room)?)) })
+        let mut request = next(py, &self.0)?;
+        let memory = Borrowed::lend(py, request.take_memory())?;
+        Ok(Read { offset: request.extent().offset(), pending: Some((request, memory)) })
     }
 }
 

@@ -159,6 +159,28 @@ def test_ctrl_c_is_a_keyboard_interrupt_within_a_second(program: str, tmp_path: 
     assert seconds < 4
 
 
+def test_ctrl_c_ends_the_wait_for_a_source_that_hangs_while_its_engine_is_closed(tmp_path: Path) -> None:
+    hang = """
+class Hangs(Disk):
+    def readinto(self, offset, buffer):
+        reading.set()
+        threading.Event().wait()
+reading = threading.Event()
+engine = lm.Engine(settings)
+replica = engine.open_replica(target, Hangs())
+threading.Thread(target=replica.replicate, args=(Hangs(),), daemon=True).start()
+reading.wait()
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+asked = time.monotonic()
+try:
+    engine.close(timeout=60)
+except KeyboardInterrupt:
+    print(time.monotonic() - asked < 20)
+"""
+    ended = run_python("import signal, time\n" + BEGIN + hang, tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
+
+
 def test_ctrl_c_reaches_the_program_and_the_next_run_goes_on(tmp_path: Path) -> None:
     program = """
 import signal, time

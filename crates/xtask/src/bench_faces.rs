@@ -11,33 +11,23 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::command::{cargo, command, output, run};
-use crate::test::{c, node, python};
+use crate::command::{cargo, command, output};
+use crate::test::{Built, c, node, python};
 
 /// Measures each face `rounds` times with a disk of `mib` MiB, in release builds.
 pub(crate) fn start(root: &Path, rounds: usize, mib: u64) -> Result<()> {
-    let built = crate::test::Built::of(cargo(root).args([
-        "build",
-        "--release",
-        "--locked",
-        "--lib",
-        "--package",
-        "libmigrate-py",
-        "--package",
-        "libmigrate-node",
-        "--package",
-        "libmigrate-ffi",
-    ]))?;
-    run(cargo(root).args(["build", "--release", "--locked", "--package", "libmigrate-benches", "--example", "face"]))?;
+    let mut build = cargo(root);
+    build.args(["build", "--release", "--locked", "--lib", "--example", "face", "--package", "libmigrate-benches"]);
+    build.args(["--package", "libmigrate-py", "--package", "libmigrate-node", "--package", "libmigrate-ffi"]);
+    let built = Built::of(&mut build)?;
     let scratch = tempfile::tempdir().context("cannot make a folder")?;
     let c = c::program(root, &built.c()?, scratch.path(), "benches/faces/c.c")?;
-    let library = built.c()?;
-    let target = library.parent().context("the library is in no folder")?;
+    let face = built.example("face")?;
 
     let mut figures: BTreeMap<(String, &str), Vec<f64>> = BTreeMap::new();
     for _ in 0..rounds {
         let faces: [(&str, Command); 4] = [
-            ("rust", command(target.join("examples/face"), root)),
+            ("rust", command(&face, root)),
             ("c", command(&c, root)),
             ("python", python::program(root, &built.python()?, "benches/faces/python.py")?),
             ("node", node::program(root, &built.node()?, "benches/faces/node.mjs")),

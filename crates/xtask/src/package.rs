@@ -37,7 +37,8 @@ fn wheel(root: &Path, folder: &Path) -> Result<PathBuf> {
         .args(["build", "--release", "--locked", "--strip", "--out"])
         .arg(scratch.path())
         .env("CARGO_TARGET_DIR", root.join("target")))?;
-    let made = fs::read_dir(scratch.path()).context("maturin made no folder")?.next().context("maturin made nothing")?;
+    let made =
+        fs::read_dir(scratch.path()).context("maturin made no folder")?.next().context("maturin made nothing")?;
     let made = made.context("cannot list what maturin made")?;
     let name = made.file_name().to_string_lossy().into_owned();
     ensure!(name.contains("-cp39-abi3-"), "{name} is not for every CPython from 3.9 on");
@@ -79,7 +80,9 @@ fn packages(root: &Path, folder: &Path) -> Result<[PathBuf; 2]> {
     let user = scratch.path().join("user");
     fs::create_dir(&user).context("cannot make a folder")?;
     fs::write(user.join("package.json"), "{}").context("cannot write a package")?;
-    run(command("npm", &user).args(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"]).args(&made))?;
+    run(command("npm", &user)
+        .args(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .args(&made))?;
     for program in [
         "import('libmigrate').then(({ version }) => console.log(version))",
         "console.log(require('libmigrate').version)",

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer_pool::Buffer;
 use super::engine::EngineShared;
-use super::error::{Error, ReplicateError};
+use super::error::ReplicateError;
 use super::lane::{Lane, Passage};
 use super::pipeline::{Finding, Found};
 use super::plan::Run;
@@ -66,8 +66,14 @@ impl Reader {
     }
 
     fn read(&self, run: Run, mut buffer: Buffer) -> Found {
-        if let Some(bytes) = self.read_owned(&run)? {
-            return Ok(self.compare(run, &buffer.replaced_by(bytes)));
+        if self.is_one_read(&run) {
+            let memory = self.source.read_into(run.offset, std::mem::take(buffer.memory()))?;
+            if memory.len() != run.len {
+                let (offset, len, problem) = (run.offset, run.len as u64, format!("it gave {} bytes", memory.len()));
+                return Err(SourceError::Custom { offset, len, problem }.into());
+            }
+            *buffer.memory() = memory;
+            return Ok(self.compare(run, &buffer.freeze()));
         }
         let bytes = buffer.as_mut_slice();
         let max_read = self.source.limits().max_read_bytes.max(1);
@@ -86,21 +92,11 @@ impl Reader {
         Ok(self.compare(run, &buffer.freeze()))
     }
 
-    /// A run that is all data, if the source brings the memory for it.
-    fn read_owned(&self, run: &Run) -> Result<Option<Bytes>, Error> {
-        let [data] = run.data[..] else { return Ok(None) };
+    /// Whether a run is all data of the source, and no longer than what it takes at once.
+    fn is_one_read(&self, run: &Run) -> bool {
+        let [data] = run.data[..] else { return false };
         let whole = (data.offset(), data.len_bytes()) == (run.offset, run.len as u64);
-        let limit = self.source.limits().max_read_bytes;
-        if !whole || data.len_bytes() > limit || data.end() > self.source.size_bytes() {
-            return Ok(None);
-        }
-        let Some(bytes) = self.source.read_owned(run.offset, run.len) else { return Ok(None) };
-        let bytes = bytes?;
-        if bytes.len() != run.len {
-            let (offset, len, problem) = (run.offset, run.len as u64, format!("it gave {} bytes", bytes.len()));
-            return Err(SourceError::Custom { offset, len, problem }.into());
-        }
-        Ok(Some(bytes))
+        whole && data.end() <= self.source.size_bytes() && data.len_bytes() <= self.source.limits().max_read_bytes
     }
 
     fn compare(&self, run: Run, bytes: &Bytes) -> Finding {

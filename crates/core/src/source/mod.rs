@@ -29,8 +29,6 @@ mod windows_path;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use bytes::Bytes;
-
 pub use change_list::{ChangeId, ChangeList, ChangeListError};
 pub use gate::{Gate, ImageFile};
 pub use in_use::InUse;
@@ -85,12 +83,11 @@ pub trait DiskSource: Send + Sync + 'static {
     /// Fills `buf` from `offset`. `offset + buf.len()` is inside the disk.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError>;
 
-    /// The same, in memory of the source's own: for one whose bytes come in buffers anyway, from another process or
-    /// language. A cycle then copies nothing, and counts the bytes as its own until they are at the target. `None`, as
-    /// here: the caller brings the memory, and calls [`read_at`](Self::read_at).
-    fn read_owned(&self, offset: u64, len: usize) -> Option<Result<Bytes, SourceError>> {
-        let _ = (offset, len);
-        None
+    /// The same with memory that is given away and comes back filled, as long as it was: for a source that reads on
+    /// another thread or in another language, to which a borrow cannot go. A cycle reads whole runs by it.
+    fn read_into(&self, offset: u64, mut memory: Vec<u8>) -> Result<Vec<u8>, SourceError> {
+        self.read_at(offset, &mut memory)?;
+        Ok(memory)
     }
 }
 

@@ -255,9 +255,11 @@ def number(what: str, value: object, bits: int = 64) -> int:
 
 def seconds(what: str, value: object) -> float:
     """A time to wait."""
-    if isinstance(value, (int, float)) and value >= 0:
-        return float(value)
-    raise wrong_value(what, "it is no number of seconds")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(what, f"it is a {type(value).__name__}, not a number of seconds")
+    if not value >= 0:
+        raise wrong_value(what, "it is no number of seconds")
+    return float(value)
 
 
 def text(what: str, value: object) -> str:
