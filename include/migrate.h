@@ -1506,8 +1506,7 @@ migrate_status migrate_source_pushed(const migrate_disk *disk,
                                      migrate_error **error);
 
 /**
- * A disk that the program reads, by callbacks. Its bytes are copied once, from the callback's buffer into the
- * engine's.
+ * A disk that the program reads, by callbacks. What is to be sent is read into the buffer from which it is sent.
  *
  * `source` is the caller's, to be freed by migrate_source_free. After MIGRATE_OK, and only then, `ended` will run.
  * Errors: call.argument, call.threads. Never waits. Thread-safe.
