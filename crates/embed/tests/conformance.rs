@@ -47,6 +47,7 @@ struct Fill {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // as the suite has them
 struct Step {
     r#do: String,
     #[serde(default)]
@@ -68,7 +69,7 @@ struct Step {
     source: bool,
     #[serde(default)]
     finish: bool,
-    step: Option<Value>,
+    what: Option<Value>,
     function: Option<String>,
     input: Option<Value>,
 }
@@ -325,7 +326,7 @@ impl ControlPlane {
             }
             "cutover" => {
                 let mut settings = step.settings.clone();
-                settings.insert("do".into(), step.step.clone().unwrap());
+                settings.insert("do".into(), step.what.clone().unwrap());
                 settings.insert(
                     "record".into(),
                     json!(folder.join(format!("record-{}", step.settings["purpose"].as_str().unwrap()))),

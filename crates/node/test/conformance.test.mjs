@@ -18,7 +18,7 @@ const files = readdirSync(suite).filter((name) => name.endsWith('.json')).sort()
 
 const FIELDS = {
   case: ['name', 'disk', 'service', 'engine', 'steps', 'events'],
-  step: ['do', 'settings', 'expect', 'error', 'offset', 'len', 'seed', 'size', 'cycle', 'cut', 'moving', 'stop', 'source', 'finish', 'step', 'function', 'input'],
+  step: ['do', 'settings', 'expect', 'error', 'offset', 'len', 'seed', 'size', 'cycle', 'cut', 'moving', 'stop', 'source', 'finish', 'what', 'function', 'input'],
 };
 const UNCOUNTED = ['progress', 'retrying', 'requests_in_flight', 'verified'];
 
@@ -185,7 +185,7 @@ class World {
         if (outcome.done || !finish || Date.now() - began > 30_000) return outcome;
       }
     },
-    cutover: ({ step, settings }) => this.project.cutover(step, { ...settings, record: this.at(`record-${settings.purpose}`) }),
+    cutover: ({ what, settings }) => this.project.cutover(what, { ...settings, record: this.at(`record-${settings.purpose}`) }),
     told: () => {
       const events = new Set();
       for (let told = this.project.told(); told; told = this.project.told()) events.add(told.event);

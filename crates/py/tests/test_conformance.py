@@ -19,7 +19,7 @@ from conftest import Disk
 FOLDER = Path(os.environ.get("LIBMIGRATE_REPOSITORY", Path(__file__).parents[3])) / "tests/conformance"
 CASES = sorted(FOLDER.glob("*.json"))
 STEP = set(
-    "do settings expect error offset len seed size cycle cut moving stop source finish step function input".split()
+    "do settings expect error offset len seed size cycle cut moving stop source finish what function input".split()
 )
 UNCOUNTED = {"progress", "retrying", "requests_in_flight", "verified"}
 
@@ -202,7 +202,7 @@ class ControlPlane(World):
 
     def do_cutover(self, step: dict[str, Any]) -> Any:
         record = self.folder / f"record-{step['settings']['purpose']}"
-        return self.project.cutover(step["step"], record=record, **step["settings"])
+        return self.project.cutover(step["what"], record=record, **step["settings"])
 
     def do_told(self, _: dict[str, Any]) -> Any:
         return sorted({told["event"] for told in iter(self.project.told, None)})

@@ -2,7 +2,7 @@
 //!
 //! | language | what | by |
 //! | --- | --- | --- |
-//! | Python | a wheel for every CPython from 3.9 on | maturin |
+//! | Python | a wheel for every `CPython` from 3.9 on | maturin |
 //! | Node | the package, and the one with its native half | npm |
 //! | C and C++ | headers, both libraries, the files of pkg-config and `CMake` | `cargo xtask install-c` |
 //!

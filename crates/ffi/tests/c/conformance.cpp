@@ -222,7 +222,7 @@ public:
             return apply(step, settings);
         } else if (what == "cutover") {
             json asked = settings;
-            asked["do"] = step.at("step");
+            asked["do"] = step.at("what");
             asked["record"] = (folder_ / ("record-" + settings.at("purpose").get<std::string>())).string();
             return json::parse(project_.ask("cutover", asked.dump()));
         } else if (what == "told") {
@@ -357,7 +357,7 @@ std::string play(const fs::path &file, const fs::path &folder) {
     world w(test_case, folder);
     std::size_t at = 0;
     const std::set<std::string> fields{"do",   "settings", "expect", "error", "offset", "len",  "seed",     "size", "cycle",
-                                       "cut",  "moving",   "stop",   "source", "finish", "step", "function", "input"};
+                                       "cut",  "moving",   "stop",   "source", "finish", "what", "function", "input"};
     for (const auto &step : test_case.at("steps")) {
         for (const auto &[name, value] : step.items()) {
             if (fields.count(name) == 0) {
