@@ -139,6 +139,19 @@ impl PrivateFolder {
             .map_err(|errno| Refused::Io { path: self.path.join(name), source: errno.into() })
     }
 
+    /// Opens and checks a file; creates it, for us alone, if it is not there, whoever else does the same.
+    pub(crate) fn open_or_create_file(&self, name: &OsStr) -> Result<File, Refused> {
+        if let Some(file) = self.open_file(name)? {
+            return Ok(file);
+        }
+        match self.create_file(name) {
+            Err(Refused::Io { path, source }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                self.open_file(name)?.ok_or(Refused::Io { path, source })
+            }
+            created => created,
+        }
+    }
+
     /// Removes a file, if it is there.
     pub(crate) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {

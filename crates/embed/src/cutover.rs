@@ -6,12 +6,13 @@ use libmigrate::CancellationToken;
 use libmigrate::control::ArmId;
 use libmigrate::control::arm::ArmClient;
 use libmigrate::control::cutover::{
-    Cutover, CutoverSettings, Filling, GuestSystem, Leftover, MachinePlan, Purpose, RecordFile, Replica,
-    ReplicaDescription, steps,
+    Cutover, CutoverSettings, Filling, GuestSystem, Ledger, Leftover, MachinePlan, Purpose, Record, RecordFile,
+    Replica, ReplicaDescription, steps,
 };
 use libmigrate::control::model::Firmware;
 use libmigrate::control::settings::MigrationSettings;
 use serde::Deserialize;
+use tokio::task::block_in_place;
 
 use crate::failure::{CallError, Failure};
 use crate::settings::{self, text};
@@ -64,9 +65,13 @@ impl Call {
             return Ok(text(&steps(&self.plan)?));
         }
         let path = self.record.ok_or_else(|| CallError::argument("cutover.record", "name the file that keeps it"))?;
-        let kept = RecordFile::open(&path)?;
-        let mut record = kept.read(&self.plan)?;
-        let cutover = Cutover::new(client, &self.plan, &kept);
+        // Files may be slow, and leases are renewed on these threads too.
+        let (kept, mut record) = block_in_place(|| {
+            let kept = RecordFile::open(&path)?;
+            kept.read(&self.plan).map(|record| (kept, record))
+        })?;
+        let keep = |record: &Record| block_in_place(|| kept.keep(record));
+        let cutover = Cutover::new(client, &self.plan, &keep);
         Ok(match &self.deed {
             Deed::Steps | Deed::Run => text(&cutover.run(&mut record, cancel).await?),
             Deed::CleanUp => text(&cutover.clean_up(&mut record, cancel).await?),

@@ -153,7 +153,9 @@ impl Engine {
             return Err(CallError::Reentered.into());
         }
         self.inner.closing.cancel();
-        if let Some(runtime) = self.inner.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // The lock is not held meanwhile: another call has a limit of its own.
+        let runtime = self.inner.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
             runtime.shutdown_timeout(limit);
         }
         Ok(())

@@ -131,6 +131,7 @@ fn take<T: Send + 'static>(
     let Some(job) = of_kind(&object.job) else {
         return Err(CallError::argument("job", object.job.gives()).into());
     };
+    job.check()?;
     if !job.is_done() {
         return Ok(MIGRATE_NOT_YET);
     }

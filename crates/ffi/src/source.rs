@@ -215,6 +215,8 @@ pub unsafe extern "C" fn migrate_source_served(
                 let serve = move || {
                     while let Ok(Some(mut request)) = server.next(None) {
                         let (mut bytes, mut words) = (request.take_memory(), [0_u8; PROBLEM_BYTES]);
+                        // What the callback forgets to fill must not be another disk's.
+                        bytes.fill(0);
                         let (buffer, said) = (bytes.as_mut_ptr().cast(), words.as_mut_ptr().cast());
                         let (offset, len) = (request.extent().offset(), bytes.len());
                         match callback(|| read(user.user(), offset, buffer, len, said, words.len())) {

@@ -56,6 +56,7 @@ class Cycle {
   }
 
   stop() {
+    this.#left = [];
     call(() => this.#native.stop());
   }
 

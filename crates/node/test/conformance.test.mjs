@@ -189,7 +189,7 @@ class World {
     told: () => {
       const events = new Set();
       for (let told = this.project.told(); told; told = this.project.told()) events.add(told.event);
-      return [...events].sort();
+      return [...events].filter((event) => !UNCOUNTED.includes(event)).sort();
     },
   };
 

@@ -1,8 +1,10 @@
 //! The engine.
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use libmigrate_embed::CallError;
 use pyo3::prelude::*;
 
 use crate::events::Events;
@@ -60,7 +62,8 @@ impl Engine {
             let slice = || told.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE);
             match without_interpreter(py, slice)? {
                 Ok(closed) => return closed.map_err(failed),
-                Err(_) => py.check_signals()?,
+                Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(failed(CallError::Closed { what: "engine" }.into())),
             }
         }
     }

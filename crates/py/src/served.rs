@@ -30,7 +30,10 @@ impl Reads {
     /// Waits for the next read.
     fn next(&self, py: Python<'_>) -> PyResult<Read> {
         let mut request = next(py, &self.0)?;
-        let memory = Borrowed::lend(py, request.take_memory())?;
+        let mut memory = request.take_memory();
+        // What `readinto` forgets to fill must not be another disk's.
+        memory.fill(0);
+        let memory = Borrowed::lend(py, memory)?;
         Ok(Read { offset: request.extent().offset(), pending: Some((request, memory)) })
     }
 }

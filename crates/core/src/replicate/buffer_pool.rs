@@ -103,7 +103,8 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.memory.len() == self.pool.kept_len {
+        // A source that was lent it may have given other memory back.
+        if self.memory.len() == self.pool.kept_len && self.memory.capacity() == self.pool.kept_len {
             let memory = std::mem::take(&mut self.memory);
             self.pool.lock().push(memory);
         }

@@ -84,7 +84,8 @@ pub trait DiskSource: Send + Sync + 'static {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError>;
 
     /// The same with memory that is given away and comes back filled, as long as it was: for a source that reads on
-    /// another thread or in another language, to which a borrow cannot go. A cycle reads whole runs by it.
+    /// another thread or in another language, to which a borrow cannot go. A cycle reads whole runs by it. What was in the memory before means nothing.
+    /// Other memory may come back instead, without spare capacity: it counts as what was given.
     fn read_into(&self, offset: u64, mut memory: Vec<u8>) -> Result<Vec<u8>, SourceError> {
         self.read_at(offset, &mut memory)?;
         Ok(memory)

@@ -230,6 +230,8 @@ public:
             while (const auto told = project_.next()) {
                 events.insert(json::parse(*told).at("event").get<std::string>());
             }
+            events.erase("progress");
+            events.erase("retrying");
             return events;
         } else {
             throw fault("this runner does not know the step " + what);

@@ -80,7 +80,7 @@ static void a_loop_pushes_a_disk_and_never_blocks(void)
             CHECK(status == MIGRATE_DONE);
             break;
         }
-        /* Everything here runs on threads of the library's but the callback of a push that is done. */
+        /* The callback runs on a thread of the library's; what it counts is read after the engine was closed. */
         while ((status = migrate_cycle_push(cycle, want.offset, disk + want.offset, (size_t)want.len, count_one, &back,
                                             &err)) == MIGRATE_WOULD_BLOCK) {
             OK(migrate_cycle_wait_start(cycle, &job, &err));

@@ -373,14 +373,16 @@ static void a_forked_child_is_told_so(void)
     migrate_job *job = NULL;
     OK(migrate_engine_open(NULL, &engine, &err));
     OK(migrate_preflight_network_start(engine, "{\"targets\": []}", &job, &err));
+    OK(migrate_job_wait(job, -1, &err));
+    char *text = NULL;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        /* In the child nothing would ever end. */
-        failed = 0, wrong = 0;
+        wrong = 0;
         FAILS("call.forked", migrate_engine_set_bytes_per_second(engine, 1, &err));
         FAILS("call.forked", migrate_job_wait(job, -1, &err));
         FAILS("call.forked", migrate_job_poll(job, &err));
+        FAILS("call.forked", migrate_job_text(job, &text, &err));
         _exit(wrong);
     }
     int status = -1;

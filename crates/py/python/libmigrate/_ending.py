@@ -38,7 +38,8 @@ def start_thread(name: str, work: Callable[..., None], *args: Any) -> threading.
 @atexit.register
 def _at_the_end() -> None:
     for engine in list(engines):
-        with suppress(_native.Failed):
+        # Whatever it says, Ctrl-C too: the rest must happen.
+        with suppress(_native.Failed, KeyboardInterrupt, OSError):
             engine.native.close(PATIENCE)
     _native.end(PATIENCE)
     until = time.monotonic() + PATIENCE

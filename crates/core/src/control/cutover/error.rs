@@ -130,6 +130,12 @@ pub enum CutoverError {
         /// In the words of who keeps it.
         reason: String,
     },
+    /// Somebody else goes on with this cutover at the moment.
+    #[error("the record {} is in use by another process or call", path.display())]
+    RecordInUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file of a record holds none.
     #[error("{} holds no record of a cutover: line {line}, column {column}", path.display())]
     RecordDamaged {
@@ -179,6 +185,8 @@ diagnose! {
             "see the error for what is possible with this machine";
         Record: "cutover.record", Fatal,
             "make room and give permission where the record is kept, and run the same call again";
+        RecordInUse: "cutover.record_in_use", Retryable,
+            "wait until the other one has ended, and run the same call again";
         RecordDamaged: "cutover.record_damaged", Caller,
             "give the path of this cutover's own record; where that is lost, what the cutover made is to be deleted by hand: it carries the tag libmigrate-cutover";
     }

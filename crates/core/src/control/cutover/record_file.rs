@@ -1,6 +1,8 @@
-//! A record in a file: whole or absent, whatever happens, and its owner's alone.
+//! A record in a file: whole or absent, whatever happens, and its owner's alone. A lock beside it keeps two from going
+//! on with one cutover at the same time.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,9 @@ const LONGEST: u64 = 1 << 20;
 /// What is added to the name of a record that is being written.
 const UNFINISHED: &str = ".new";
 
+/// What is added to the name of a record for that of its lock. The record itself is replaced each time.
+const LOCK: &str = ".lock";
+
 /// Keeps the record of one cutover in a file of that path. Blocks for as long as it is written.
 #[derive(Debug)]
 pub struct RecordFile {
@@ -22,22 +27,33 @@ pub struct RecordFile {
     path: PathBuf,
     name: OsString,
     unfinished: OsString,
+    _lock: File,
 }
 
 impl RecordFile {
-    /// Opens the folder of `path`, which is made if it is not there. Blocks.
+    /// Opens the folder of `path`, which is made if it is not there, and keeps others from the record until this is
+    /// dropped. Blocks, but not for them.
     ///
     /// # Errors
     ///
-    /// [`CutoverError::Record`], also for a folder that others may write to.
+    /// [`CutoverError::RecordInUse`] while somebody else has it; [`CutoverError::Record`], also for a folder that others
+    /// may write to.
     pub fn open(path: &Path) -> Result<Self, CutoverError> {
         let around = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let no_file = || CutoverError::Record { reason: format!("{} is no path of a file", path.display()) };
         let name = path.file_name().ok_or_else(no_file)?.to_owned();
         let folder = PrivateFolder::open_or_create(around).map_err(refused)?;
-        let mut unfinished = name.clone();
-        unfinished.push(UNFINISHED);
-        Ok(Self { folder, path: path.into(), name, unfinished })
+        let with = |more: &str| {
+            let mut name = name.clone();
+            name.push(more);
+            name
+        };
+        let (unfinished, lock) = (with(UNFINISHED), folder.open_or_create_file(&with(LOCK)).map_err(refused)?);
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, path: path.into(), name, unfinished, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CutoverError::RecordInUse { path: path.into() }),
+            Err(TryLockError::Error(error)) => Err(CutoverError::Record { reason: error.to_string() }),
+        }
     }
 
     /// What was kept; the record of a cutover that has not begun where nothing was. Blocks.
@@ -111,9 +127,11 @@ mod tests {
         fs::write(path.with_extension("json.new"), "{").unwrap();
         assert_eq!(file.read(&plan).unwrap(), Record::new(&plan), "the one before it was killed");
         file.keep(&complete).unwrap();
+        assert_eq!(RecordFile::open(&path).unwrap_err().code(), "cutover.record_in_use");
+        drop(file);
         assert_eq!(RecordFile::open(&path).unwrap().read(&plan).unwrap(), complete);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "and its lock");
     }
 
     #[test]

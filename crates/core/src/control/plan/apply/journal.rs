@@ -97,15 +97,7 @@ impl Journal {
         let around = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let folder = PrivateFolder::open_or_create(around).map_err(refused)?;
-        let mut file = match folder.open_file(name).map_err(refused)? {
-            Some(file) => file,
-            None => match folder.create_file(name) {
-                Err(Refused::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                    folder.open_file(name).map_err(refused)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?
-                }
-                created => created.map_err(refused)?,
-            },
-        };
+        let mut file = folder.open_or_create_file(name).map_err(refused)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ApplyError::JournalInUse { path: path.into() }),
