@@ -111,8 +111,7 @@ def test_an_interpreter_ends_cleanly_in_the_middle_of_a_run(end: str, tmp_path: 
             assert "Fatal" not in ended.stderr and "panicked" not in ended.stderr, ended.stderr
 
 
-def test_a_source_that_hangs_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:
-    hang = """
+HANG = """
 class Hangs(Disk):
     def readinto(self, offset, buffer):
         reading.set()
@@ -123,7 +122,10 @@ replica = engine.open_replica(target, Hangs())
 threading.Thread(target=replica.replicate, args=(Hangs(),), daemon=True).start()
 reading.wait()
 """
-    ended = run_python(BEGIN + hang, tmp_path, limit=30)
+
+
+def test_a_source_that_hangs_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:
+    ended = run_python(BEGIN + HANG, tmp_path, limit=30)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -160,16 +162,7 @@ def test_ctrl_c_is_a_keyboard_interrupt_within_a_second(program: str, tmp_path: 
 
 
 def test_ctrl_c_ends_the_wait_for_a_source_that_hangs_while_its_engine_is_closed(tmp_path: Path) -> None:
-    hang = """
-class Hangs(Disk):
-    def readinto(self, offset, buffer):
-        reading.set()
-        threading.Event().wait()
-reading = threading.Event()
-engine = lm.Engine(settings)
-replica = engine.open_replica(target, Hangs())
-threading.Thread(target=replica.replicate, args=(Hangs(),), daemon=True).start()
-reading.wait()
+    close = """
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 asked = time.monotonic()
 try:
@@ -177,7 +170,7 @@ try:
 except KeyboardInterrupt:
     print(time.monotonic() - asked < 20)
 """
-    ended = run_python("import signal, time\n" + BEGIN + hang, tmp_path, limit=30)
+    ended = run_python("import signal, time\n" + BEGIN + HANG + close, tmp_path, limit=30)
     assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
 
 

@@ -91,7 +91,7 @@ enum Chore {
         /// Where to, such as /usr/local
         prefix: PathBuf,
     },
-    /// Build for release what users of each language install, and try it: a wheel, npm packages, the C library
+    /// Build for release what users of each language install: a wheel and npm packages, which are tried, and the C library
     Package {
         /// Where to
         folder: PathBuf,
